@@ -27,6 +27,7 @@ export interface Contender {
 
 const project = join(import.meta.dirname, '..');
 const collect = join(import.meta.dirname, 'baselines/collect.ts');
+const watchStalls = ['--import', join(import.meta.dirname, 'machine/stalls.ts')];
 
 const profileFile = process.env.BENCH_PROFILE;
 /** Loads the profiler if BENCH_PROFILE is set, otherwise the code that collects garbage before memory is measured. */
@@ -41,6 +42,8 @@ interface ServiceOptions {
   checkout?: string | undefined;
   /** The URL of a database to use instead of a fresh one. */
   database?: string;
+  /** Whether the nodes report how long their event loops computed without a pause. */
+  watchesStalls?: boolean;
 }
 
 /** Starts the service on PostgreSQL and Redis, as in production but without rate limits. */
@@ -53,15 +56,15 @@ export async function service(
     ...{ DATABASE_URL: database, REDIS_URL: databases.redis.url, JWT_SECRET: testSecret, HOST: '127.0.0.1', PORT: '0' },
     ...{ SEND_RATE: '0', REQUEST_RATE: '0', RULE_RATE: '0', LOG_LEVEL: 'info', ...settings },
   };
-  const started: Started[] = [];
-  for (let n = 0; n < nodes; n++) started.push(await startService(env, checkout));
+  const started: StartedNode[] = [];
+  for (let n = 0; n < nodes; n++) started.push(await startService(env, checkout, options.watchesStalls));
   const urls = started.map(({ url }) => url);
   const owner = createUser({ level: 100 });
   const client = new pg.Client({ connectionString: database });
   await client.connect();
   closeLater(() => client.end());
   const shared = {
-    ...{ urls, pids: started.map(({ pid }) => pid), behind: databases.pids(), database, owner },
+    ...{ urls, pids: started.map(({ pid }) => pid), behind: databases.pids(), database, owner, nodes: started },
     rooms: (count: number) => newRooms(urls[0]!, owner, count),
     tokens: (count: number) =>
       Array.from({ length: count }, () => createUser({ user: randomUUID(), entity: owner.entity, level: 100 }).token),
@@ -139,11 +142,23 @@ export interface Started {
   pid: number;
 }
 
+/** The process of a node of the service. */
+export interface StartedNode extends Started {
+  child: ChildProcess;
+  /** Resolves to the longest stall since the last call; only if the stalls are watched. */
+  stallMs(): Promise<number>;
+}
+
 const startMs = 30_000;
 
-function startService(env: Record<string, string>, checkout = project): Promise<Started> {
-  const child = run([startFile(checkout)], env, ['ignore', 'pipe', 'inherit']);
-  return listening(child, (onUrl) => {
+async function startService(
+  env: Record<string, string>,
+  checkout = project,
+  watchesStalls = false,
+): Promise<StartedNode> {
+  const args = [...(watchesStalls ? watchStalls : []), startFile(checkout)];
+  const child = run(args, env, ['ignore', 'pipe', 'inherit']);
+  const started = await listening(child, (onUrl) => {
     let output = '';
     child.stdout!.on('data', (text: Buffer) => {
       if (output.length < 100_000) output += text;
@@ -152,6 +167,18 @@ function startService(env: Record<string, string>, checkout = project): Promise<
       if (/"level":[56]0/.test(text.toString())) process.stderr.write(text);
     });
   });
+  const stallMs = () =>
+    new Promise<number>((resolve) => {
+      const onText = (text: Buffer) => {
+        const found = /"stallMs":([\d.]+)/.exec(text.toString())?.[1];
+        if (found === undefined) return;
+        child.stdout!.off('data', onText);
+        resolve(Number(found));
+      };
+      child.stdout!.on('data', onText);
+      child.kill('SIGUSR1');
+    });
+  return { ...started, child, stallMs };
 }
 
 export function startBaseline(file: string, env: Record<string, string> = {}): Promise<Started> {

@@ -34,7 +34,9 @@ const columns: [figure: string, heading: string][] = [
   ['lagP50Ms', 'item lag p50 ms'],
   ['lagP99Ms', 'item lag p99 ms'],
   ['kibPerInbox', 'KiB/inbox'],
+  ['seconds', 's'],
   ['refused', 'refused'],
+  ['stallMs', 'longest stall ms'],
   ['loadBusy', 'load busy'],
   ['noise', '± %'],
 ];

@@ -18,6 +18,10 @@ export interface ConnectionEvents {
   confirmed(us: number): void;
   /** A request was refused, or the connection ended. */
   failed(why: string): void;
+  /** The cursor of what was received last. If it is missing, the load does not look for cursors. */
+  advanced?(cursor: string): void;
+  /** The room was joined with `since`. `recovered`: the missed messages follow. */
+  rejoined?(recovered: boolean): void;
 }
 
 export interface ConnectionOptions {
@@ -28,11 +32,33 @@ export interface ConnectionOptions {
   begins: 'inside' | 'outside';
   /** The number of this connection in its process. */
   connection: number;
+  /** The cursor from which on it joins its room. */
+  since?: string | undefined;
 }
 
 export type Open = (options: ConnectionOptions, events: ConnectionEvents) => Promise<Connection>;
 
 const quoted = (text: string) => JSON.stringify(text);
+const sinceOf = ({ since }: ConnectionOptions) => (since === undefined ? '' : `,"since":${quoted(since)}`);
+const cursorKey = '"cursor":"';
+
+/** Reports the last cursor in the frame. */
+function reportCursor(frame: string, { advanced }: ConnectionEvents): void {
+  const at = advanced ? frame.lastIndexOf(cursorKey) : -1;
+  if (at >= 0) advanced!(frame.slice(at + cursorKey.length, frame.indexOf('"', at + cursorKey.length)));
+}
+
+function reportJoin(frame: string, { since }: ConnectionOptions, { rejoined }: ConnectionEvents): void {
+  if (since !== undefined) rejoined?.(frame.includes('"recovered":true'));
+}
+
+/** Reports the missed messages in the answer to a join. */
+function reportMissed(frame: string, { delivered }: ConnectionEvents): void {
+  for (const part of frame.split('"message":').slice(1)) {
+    const delivery = deliveryIn(part);
+    if (delivery) delivered(delivery);
+  }
+}
 
 /** Opens the socket, sends the first frame if the client begins, and passes on received frames. */
 export function dial(
@@ -47,12 +73,13 @@ export function dial(
   return socket;
 }
 
-const openChat: Open = ({ url, token, room, connection, begins }, events) =>
+const openChat: Open = (options, events) =>
   new Promise((resolve, reject) => {
+    const { url, token, room, connection, begins } = options;
     let sent = 0;
     let isOpen = false;
     let joined = (_wasAccepted: boolean) => {};
-    const join = () => socket.send(`{"type":"select_room","room_id":${room}}`);
+    const join = () => socket.send(`{"type":"select_room","room_id":${room}${sinceOf(options)}}`);
     const opened: Connection = {
       join: () =>
         new Promise((resolve) => {
@@ -63,6 +90,7 @@ const openChat: Open = ({ url, token, room, connection, begins }, events) =>
       close: () => socket.terminate(),
     };
     const socket = dial(`${url}/chat`, refusing(events, reject), (frame) => {
+      reportCursor(frame, events);
       if (isOpen) {
         const delivery = deliveryIn(frame);
         if (!delivery) return events.failed(frame);
@@ -74,6 +102,7 @@ const openChat: Open = ({ url, token, room, connection, begins }, events) =>
         if (begins === 'inside') join();
       } else if (frame.includes('CONNECTED')) {
         isOpen = true;
+        reportJoin(frame, options, events);
         joined(true);
         resolve(opened);
       } else if (!frame.includes('READY')) {
@@ -84,15 +113,17 @@ const openChat: Open = ({ url, token, room, connection, begins }, events) =>
   });
 
 /** Speaks Engine.IO and Socket.IO directly, because socket.io-client would use more CPU than the measured server. */
-const openSocketio: Open = ({ url, token, room, connection, begins }, events) =>
+const openSocketio: Open = (options, events) =>
   new Promise((resolve, reject) => {
+    const { url, token, room, connection, begins } = options;
     let sent = 0;
     let joined = (_wasAccepted: boolean) => {};
-    const join = () => socket.send(`42/rooms,0["room:join",{"room_id":${room}}]`);
+    const join = () => socket.send(`42/rooms,0["room:join",{"room_id":${room}${sinceOf(options)}}]`);
     const sentAt = new Map<number, number>();
     const acked = '43/rooms,';
     const path = '/socket.io/?EIO=4&transport=websocket';
     const socket = dial(url + path, refusing(events, reject), (frame) => {
+      reportCursor(frame, events);
       if (frame.startsWith('42/rooms,')) {
         const delivery = deliveryIn(frame);
         if (delivery) events.delivered(delivery);
@@ -101,6 +132,8 @@ const openSocketio: Open = ({ url, token, room, connection, begins }, events) =>
         const isDone = frame.includes('"ok":true');
         if (id === 0) {
           if (!isDone && begins === 'inside') reject(new Error(frame));
+          reportJoin(frame, options, events);
+          reportMissed(frame, events);
           joined(isDone);
           return resolve(opened);
         }

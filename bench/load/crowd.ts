@@ -14,6 +14,25 @@ export interface Members {
   atOnce: number;
   /** `outside`: they connect and authenticate, and wait for `join`. */
   begins?: 'inside' | 'outside';
+  /** Whether the connections remember the cursor of what they have received, so that they can return. */
+  mayReturn?: boolean;
+}
+
+/** How connections that have ended come back. */
+export interface Return {
+  urls: string[];
+  /** Each connection waits for a random part of this time before its first attempt. */
+  spreadMs: number;
+}
+
+export interface ReturnReport extends Entries {
+  returned: number;
+  /** Attempts that failed; each is repeated after about a second. */
+  refused: number;
+  /** Why attempts failed, and how often. */
+  reasons: Record<string, number>;
+  /** Connections whose missed messages the server could not replay. */
+  unrecovered: number;
 }
 
 /** The duration for all connections in seconds, and the durations of single connections as percentiles in ms. */
@@ -43,6 +62,9 @@ export interface Count {
 
 interface Slot {
   connection: Connection;
+  options: ConnectionOptions;
+  hasEnded: boolean;
+  cursor: string | undefined;
   room: number;
   lastSeq: number;
   missing: Set<number>;
@@ -50,6 +72,8 @@ interface Slot {
 
 const quietMs = 10_000;
 const retryMs = 200;
+const returnTimeoutMs = 120_000;
+const returnRetryMs = 1_000;
 
 /** Many connections in one process. Sends their messages, and records what each connection receives. */
 export class Crowd {
@@ -60,6 +84,8 @@ export class Crowd {
   #count = { confirmed: 0, deliveries: 0, duplicated: 0, reordered: 0, failed: 0 };
   #failures: string[] = [];
   #isClosing = false;
+  #mayReturn = false;
+  #unrecovered = 0;
   #onConfirmed: (slot: number) => void = () => {};
   #onDelivered: (delivery: Delivery, slot: number) => void = () => {};
 
@@ -75,7 +101,8 @@ export class Crowd {
     return this.#failures;
   }
 
-  open({ urls, tokens, rooms, atOnce, begins = 'inside' }: Members): Promise<Entries> {
+  open({ urls, tokens, rooms, atOnce, begins = 'inside', mayReturn = false }: Members): Promise<Entries> {
+    this.#mayReturn = mayReturn;
     const all = rooms.map((room, n): ConnectionOptions => {
       const connection = this.#slots.length + n;
       return { url: urls[n % urls.length]!, token: tokens[n % tokens.length] ?? '', room, connection, begins };
@@ -152,11 +179,65 @@ export class Crowd {
     for (const { connection } of this.#slots) connection.close();
   }
 
+  /** Ends all connections without a word, as if the network failed. Resolves to their number. */
+  async drop(): Promise<number> {
+    for (const { connection } of this.#slots) connection.close();
+    await this.#until(() => this.ended === this.#slots.length);
+    return this.ended;
+  }
+
+  /** How many connections have ended and have not returned. */
+  get ended(): number {
+    return this.#slots.reduce((sum, { hasEnded }) => sum + Number(hasEnded), 0);
+  }
+
+  /** Brings all connections back that have ended, all at the same time, with the cursors that they had reached. */
+  async comeBack({ urls, spreadMs }: Return): Promise<ReturnReport> {
+    const ended = this.#slots.filter(({ hasEnded }) => hasEnded);
+    const deadline = nowUs() + returnTimeoutMs * 1_000;
+    const reasons: Record<string, number> = {};
+    let refused = 0;
+    this.#unrecovered = 0;
+    const entries = await timed(ended, Math.max(1, ended.length), async (slot) => {
+      await pause(Math.random() * spreadMs);
+      const url = urls[slot.options.connection % urls.length]!;
+      while (slot.hasEnded) {
+        const failed = await this.#connect(slot, { ...slot.options, url, since: slot.cursor }).catch(String);
+        if (failed === undefined) break;
+        refused += 1;
+        reasons[String(failed)] = (reasons[String(failed)] ?? 0) + 1;
+        if (nowUs() > deadline) throw new Error(`A connection could not return: ${failed}`);
+        await pause(returnRetryMs * (0.5 + Math.random()));
+      }
+    });
+    return { ...entries, returned: ended.length, refused, reasons, unrecovered: this.#unrecovered };
+  }
+
+  async #until(isDone: () => boolean): Promise<void> {
+    for (const deadline = nowUs() + returnTimeoutMs * 1_000; !isDone() && nowUs() < deadline; ) await pause(20);
+  }
+
   async #enter(options: ConnectionOptions): Promise<void> {
-    const slot: Slot = { connection: undefined as never, room: options.room, lastSeq: 0, missing: new Set() };
+    const slot: Slot = {
+      ...{ connection: undefined as never, options, hasEnded: false, cursor: undefined },
+      ...{ room: options.room, lastSeq: 0, missing: new Set<number>() },
+    };
     this.#slots[options.connection] = slot;
+    await this.#connect(slot, options);
+  }
+
+  async #connect(slot: Slot, options: ConnectionOptions): Promise<void> {
+    slot.hasEnded = false;
     slot.connection = await openConnection(this.#dialect, options, {
       delivered: (delivery) => this.#take(delivery, slot, options.connection),
+      ...(this.#mayReturn && {
+        advanced: (cursor: string) => {
+          slot.cursor = cursor;
+        },
+        rejoined: (isRecovered: boolean) => {
+          this.#unrecovered += Number(!isRecovered);
+        },
+      }),
       confirmed: (us) => {
         this.#count.confirmed += 1;
         this.#confirm.add(nowUs() - us);
@@ -164,6 +245,10 @@ export class Crowd {
       },
       failed: (why) => {
         if (this.#isClosing) return;
+        if (this.#mayReturn && why.startsWith('closed')) {
+          slot.hasEnded = true;
+          return;
+        }
         this.#count.failed += 1;
         if (this.#failures.length < 5) this.#failures.push(why);
       },

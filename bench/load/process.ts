@@ -8,6 +8,9 @@ export interface Calls {
   closedLoop: Crowd['closedLoop'];
   fullDelivery: Crowd['fullDelivery'];
   openLoop: Crowd['openLoop'];
+  drop: Crowd['drop'];
+  comeBack: Crowd['comeBack'];
+  ended: () => Promise<number>;
   connectInboxes: Inboxes['connect'];
   openInboxes: Inboxes['open'];
   reportInboxes: () => Promise<ReturnType<Inboxes['report']>>;
@@ -35,6 +38,9 @@ const calls: Calls = {
   closedLoop: (...args) => crowd!.closedLoop(...args),
   fullDelivery: (...args) => crowd!.fullDelivery(...args),
   openLoop: (...args) => crowd!.openLoop(...args),
+  drop: () => crowd!.drop(),
+  comeBack: (...args) => crowd!.comeBack(...args),
+  ended: async () => crowd!.ended,
   connectInboxes: (...args) => inboxes.connect(...args),
   openInboxes: (...args) => inboxes.open(...args),
   reportInboxes: async () => inboxes.report(),

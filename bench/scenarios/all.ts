@@ -8,6 +8,7 @@ import { idle } from './idle.ts';
 import { inbox } from './inbox.ts';
 import { joining } from './joining.ts';
 import { manyRooms } from './many-rooms.ts';
+import { scaleConnections } from './scale-connections.ts';
 import { sends } from './sends.ts';
 import { twoNodes } from './two-nodes.ts';
 import { upgrade } from './upgrade.ts';
@@ -24,5 +25,6 @@ export const scenarios: Scenario[] = [
   conversation,
   inbox,
   ...growth,
+  ...scaleConnections,
   upgrade,
 ];

@@ -65,7 +65,7 @@ async function opening({ dialect, urls, ...contender }: Contender, load: Load) {
 const leastFall = 0.01;
 
 /** Collects garbage until the memory no longer shrinks. */
-async function settledMibOf(pid: number): Promise<number> {
+export async function settledMibOf(pid: number): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (let calm = 0; calm < 3; ) {
     process.kill(pid, 'SIGUSR2');
