@@ -10,6 +10,7 @@ import type { LiveContext } from '../live-context.ts';
 import { drainingHeaders, rejectUpgrade } from '../reject-upgrade.ts';
 import type { ChatBroadcaster } from './broadcaster.ts';
 import { WebSocketLink } from './link.ts';
+import { Pings } from './pings.ts';
 import { ChatSession } from './session.ts';
 
 export interface ChatServer {
@@ -31,7 +32,7 @@ export function serveChat(
 ): ChatServer {
   const server = new BoundedWebSocketServer({ noServer: true, maxPayload: unauthenticatedFrameBytes });
   const sessions = new Map<WebSocket, ChatSession>();
-  const awaitingPong = new WeakSet<WebSocket>();
+  const pings = new Pings(live.pingIntervalMs);
 
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const path = getPath(request);
@@ -49,6 +50,7 @@ export function serveChat(
       webSocket,
       new ChatSession(new WebSocketLink(webSocket, live.limits.sendBufferBytes), live, broadcaster),
     );
+    pings.add(webSocket);
     live.metrics.connected('chat');
     webSocket.on('message', onMessage).on('pong', onPong).on('error', onError).on('close', onClose);
   }
@@ -60,7 +62,7 @@ export function serveChat(
     else sessions.get(this)?.onFrame(data.toString());
   }
   function onPong(this: WebSocket): void {
-    awaitingPong.delete(this);
+    pings.receivePong(this);
   }
   /** A 'close' event follows every error, so there is nothing to clean up here. */
   function onError(error: Error): void {
@@ -69,17 +71,10 @@ export function serveChat(
   function onClose(this: WebSocket): void {
     sessions.get(this)?.end();
     sessions.delete(this);
+    pings.remove(this);
     live.metrics.disconnected('chat');
   }
 
-  /** Terminates connections that did not answer the previous ping, because they are half open. */
-  const pingTimer = setInterval(() => {
-    for (const webSocket of sessions.keys()) {
-      if (awaitingPong.has(webSocket)) webSocket.terminate();
-      awaitingPong.add(webSocket);
-      if (webSocket.readyState === webSocket.OPEN) webSocket.ping();
-    }
-  }, live.pingIntervalMs).unref();
   const sendBufferCheck = setInterval(() => {
     for (const session of sessions.values()) session.checkSendBuffer();
   }, sendBufferCheckMs).unref();
@@ -99,7 +94,7 @@ export function serveChat(
       return open.length;
     },
     close() {
-      clearInterval(pingTimer);
+      pings.stop();
       clearInterval(sendBufferCheck);
       for (const webSocket of sessions.keys()) webSocket.terminate();
       server.close();
