@@ -13,8 +13,8 @@ interface Draining {
   drainTimeoutMs: number;
   queue: { readonly size: number; settled(): Promise<unknown> };
   transports: LiveConnections[];
-  /** Asks clients to reconnect elsewhere, at times spread over `spreadMs`. */
-  notifyClients(spreadMs: number): void;
+  /** Asks clients to reconnect elsewhere, at times spread over `spreadMs`. Resolves when all have been asked. */
+  notifyClients(spreadMs: number): Promise<void>;
   /** Stops accepting requests. Resolves when the accepted requests have been answered. */
   finishRequests(): Promise<unknown>;
   close(): Promise<void>;
@@ -27,8 +27,8 @@ interface Draining {
 export async function drainServer({ queue, transports, ...server }: Draining): Promise<boolean> {
   const { writesUntil, spreadMs, deadline } = computeDrainTimes(server.drainTimeoutMs);
   const graceUntil = () => Math.min(deadline, Date.now() + graceMs);
-  server.notifyClients(spreadMs);
-  const inTime = await waitUntil(writesUntil, whenSettled(queue));
+  const notified = server.notifyClients(spreadMs);
+  const inTime = await waitUntil(writesUntil, Promise.all([notified, whenSettled(queue)]));
   await closeInSlices(transports, spreadMs, deadline);
   await waitUntilClosed(transports, graceUntil());
   // Until here, the server accepts requests, so that load balancers still get an answer (503) from `/readyz`. From here

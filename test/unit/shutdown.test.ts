@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { closeInSlices, computeDrainTimes } from '../../src/shutdown.ts';
+import { closeInSlices, computeDrainTimes, drainServer } from '../../src/shutdown.ts';
 
 /** Connections that close at once. Records how many closed in each slice. */
 function connections(size: number) {
@@ -33,6 +33,28 @@ describe('the connections of a draining node', () => {
       expect(Math.max(...transports.flatMap(({ slices }) => slices))).to.be.below((many + few) / 3);
     });
   }
+
+  it('closes no connection before all clients have been asked to reconnect', async () => {
+    const steps: string[] = [];
+    const transport = connections(1);
+    const closeUpTo = transport.closeUpTo.bind(transport);
+    transport.closeUpTo = (max) => {
+      steps.push('close');
+      return closeUpTo(max);
+    };
+    await drainServer({
+      drainTimeoutMs: 60_000,
+      queue: { size: 0, settled: async () => {} },
+      transports: [transport],
+      async notifyClients() {
+        await new Promise((resolve) => setTimeout(resolve, 30));
+        steps.push('asked');
+      },
+      finishRequests: async () => {},
+      close: async () => {},
+    });
+    expect(steps.slice(0, 2)).to.deep.equal(['asked', 'close']);
+  });
 
   it('closes 20 connections within a second, although 5 s are allowed', async () => {
     const transport = connections(20);

@@ -26,8 +26,11 @@ export interface Gateway {
   broadcaster: Broadcaster & EphemeralBroadcaster;
   /** Starts to accept connections. */
   open(live: LiveContext): void;
-  /** Asks all clients to reconnect, at times that are spread over `spreadMs`. */
-  broadcastDraining(spreadMs: number): void;
+  /**
+   * Asks all clients to reconnect, at times that are spread over `spreadMs` from now. Resolves when all have been asked,
+   * after several ticks if there are many.
+   */
+  broadcastDraining(spreadMs: number): Promise<void>;
   /** The number of connections, including those that are closing. */
   readonly size: number;
   /** The bytes that were written to all connections and are not sent yet. */
@@ -144,11 +147,14 @@ export function createSocketioGateway(
         new SocketSession(socket as unknown as RoomsSocket, socket.data.identity, live);
       });
     },
-    broadcastDraining(spreadMs) {
+    async broadcastDraining(spreadMs) {
       const sockets = [...rooms.sockets.values()];
+      const startedAt = performance.now();
       for (const [n, socket] of sockets.entries()) {
         const share = (n + Math.random()) / sockets.length;
-        socket.emit('server:draining', { reconnect_after_ms: Math.floor(share * spreadMs) });
+        const remainingMs = share * spreadMs - (performance.now() - startedAt);
+        socket.emit('server:draining', { reconnect_after_ms: Math.max(0, Math.floor(remainingMs)) });
+        if ((n + 1) % maxEmitsPerTick === 0) await nextTick();
       }
     },
     get size() {
@@ -179,6 +185,10 @@ export function createSocketioGateway(
     },
   };
 }
+
+/** Limits how long a tick takes in which all clients are sent something. */
+const maxEmitsPerTick = 200;
+const nextTick = () => new Promise((resolve) => setImmediate(resolve));
 
 /** `id` is public, but its type is private. */
 const getSid = (connection: object) => (connection as { id: string }).id;
