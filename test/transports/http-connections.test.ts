@@ -114,6 +114,18 @@ describeOneWiring('HTTP connections', ({ url, startNode }) => {
     expect(await rawExchange(node.url, '')).to.match(/did not arrive in time/);
   });
 
+  it('answers requests that have arrived in time, although the node was too busy to read them in time', async () => {
+    const node = await startNode({}, soon);
+    const sockets = [await opened(node.url), await opened(node.url)];
+    // The node accepts connections in their order, so it has accepted these two as soon as it answers the third.
+    await answerOn(await opened(node.url), get());
+    for (const socket of sockets) socket.write(get());
+    const longerThanTheTimeoutMs = 1_600;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, longerThanTheTimeoutMs);
+    const answers = await Promise.all(sockets.map((socket) => once(socket, 'data')));
+    for (const [data] of answers) expect(String(data)).to.match(/^HTTP\/1.1 200 /);
+  });
+
   it('keeps an idle connection open for HTTP_KEEP_ALIVE_SECONDS', async () => {
     const node = await startNode({ HTTP_KEEP_ALIVE_SECONDS: 300 });
     expect((await fetch(`${node.url}/healthz`)).headers.get('Keep-Alive')).to.equal('timeout=300');

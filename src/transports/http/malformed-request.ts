@@ -44,7 +44,18 @@ const getCurrentResponse = (socket: Duplex) => (socket as { _httpMessage?: Serve
  * answer, a balancer would treat the node as dead.
  */
 export function answerMalformedRequests(http: Server): void {
-  http.on('clientError', rejectMalformed);
+  const late = new Set<Duplex>();
+  http.on('clientError', (error: Error & { code?: string }, socket) => {
+    if (error.code !== 'ERR_HTTP_REQUEST_TIMEOUT') return rejectMalformed(error, socket);
+    // If thousands of clients come at once, the requests of some have arrived, but are not read yet. They are read before
+    // `setImmediate` runs.
+    late.add(socket);
+    setImmediate(() => {
+      if (late.delete(socket)) rejectMalformed(error, socket);
+    });
+  });
+  http.prependListener('request', ({ socket }: IncomingMessage) => late.delete(socket));
+  http.prependListener('upgrade', (_request: IncomingMessage, socket: Duplex) => late.delete(socket));
   http.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     rejectRaw(socket, 'BAD_REQUEST', 'CONNECT is not supported: this server is not a proxy');
   });

@@ -93,12 +93,19 @@ export function toOwnPort({ port, host, http, database }: Config, logger: Logger
   return { port, host, ...http, maxConnections: maxConnections === Infinity ? 0 : maxConnections, onFull };
 }
 
+/**
+ * How many connections the kernel accepts ahead of the process; it lowers this to its `somaxconn`. With the default of
+ * Node.js (511), the kernel drops connections if thousands of clients reconnect in the same second, and each of them then
+ * waits for seconds before it tries again.
+ */
+const maxWaitingConnections = 65_535;
+
 export function listen(server: HttpServer, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException) => reject(toListenError(error, port, host));
     server.once('error', onError);
     // Without a host, Node.js listens on `::` for IPv6 and IPv4, or on 0.0.0.0 if the machine has no IPv6.
-    server.listen({ port, ...(host !== '::' && { host }) }, () => {
+    server.listen({ port, ...(host !== '::' && { host }), backlog: maxWaitingConnections }, () => {
       server.off('error', onError);
       resolve();
     });
