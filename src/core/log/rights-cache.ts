@@ -5,7 +5,7 @@ import type { Room } from '../room.ts';
 import type { Change } from './change.ts';
 import { kindOfChange, type RoomState } from './change-kinds.ts';
 import type { RoomLog } from './room-log.ts';
-import type { RoomSnapshot } from './room-snapshot.ts';
+import type { RoomSnapshot, RuleSnapshot } from './room-snapshot.ts';
 
 /** The fields and rules of a room as of one `rev`. */
 export interface RoomRights {
@@ -17,13 +17,17 @@ export function createRoomRights(room: Room, rules: readonly Rule[]): RoomRights
   return { room, rules: new Map(rules.map((rule) => [rule.entity_UUID, rule])) };
 }
 
-const cachedRights = new WeakMap<RoomSnapshot, RoomRights>();
+const indexedRules = new WeakMap<readonly RuleSnapshot[], ReadonlyMap<Uuid, RuleSnapshot>>();
 
-/** Caches the result for each snapshot, because many joins use the same snapshot. */
-export function toRoomRights(snapshot: RoomSnapshot): RoomRights {
-  const rights = cachedRights.get(snapshot) ?? createRoomRights(snapshot.room, snapshot.rules);
-  cachedRights.set(snapshot, rights);
-  return rights;
+/** Indexes each list of rules once, because many joins use the same list. */
+export function indexRules(rules: readonly RuleSnapshot[]): ReadonlyMap<Uuid, RuleSnapshot> {
+  const indexed = indexedRules.get(rules) ?? new Map(rules.map((rule) => [rule.entity_UUID, rule]));
+  indexedRules.set(rules, indexed);
+  return indexed;
+}
+
+export function toRoomRights({ room, rules }: Pick<RoomSnapshot, 'room' | 'rules'>): RoomRights {
+  return { room, rules: indexRules(rules) };
 }
 
 /** A mutable copy of `RoomRights`, which `applyChange` updates. */
@@ -99,7 +103,7 @@ export function createRightsCache(log: RoomLog): RightsCache {
       }
       if (missing.length === 0) return found;
       for (const { room, rules, rightsRev } of await log.snapshots(missing)) {
-        const rights = createVersionedRights(createRoomRights(room, rules), rightsRev);
+        const rights = createVersionedRights(toRoomRights({ room, rules }), rightsRev);
         cache.set(room.id, rights);
         found.set(room.id, rights);
       }

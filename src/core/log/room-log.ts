@@ -1,5 +1,5 @@
 import { createBatchLoader } from '../../database/batch-loader.ts';
-import type { Store } from '../../database/store.ts';
+import type { Statement, Store } from '../../database/store.ts';
 import { isKeyRef, type RoomId, type RoomRef, toKey, type Uuid } from '../ids.ts';
 import type { InboxPosition } from '../inbox-item.ts';
 import { type AcceptResult, acceptInvitations, type Invitation } from './accept-invitations.ts';
@@ -19,6 +19,7 @@ import {
 import { replayChanges } from './replay.ts';
 import { type RoomRow, statements, toSnapshot } from './room-log-statements.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
+import { type RoomUpdateRow, RulesCache } from './rules-cache.ts';
 
 /** `activityAt` (in ms) determines the position of the room in the user's list. */
 export type ListedSnapshot = RoomSnapshot & { activityAt: number };
@@ -86,8 +87,20 @@ export interface RoomLog {
 }
 
 export function createRoomLog(store: Store): RoomLog {
+  const rulesCache = new RulesCache();
+  async function readSnapshots(statement: Statement, ids: readonly RoomId[]): Promise<RoomSnapshot[]> {
+    const known = new Map(ids.map((id) => [id, rulesCache.find(id)]));
+    const found = [...known.values()];
+    const values = [
+      [...known.keys()],
+      found.map((rules) => rules?.rightsRev ?? null),
+      found.map((rules) => rules?.rightsAt ?? null),
+    ];
+    const rows = await store.query<RoomUpdateRow>(statement, values);
+    return rows.map((row) => rulesCache.toSnapshot(row, known.get(row.id)));
+  }
   const loadSnapshot = createBatchLoader(async (ids: readonly RoomId[]) => {
-    const snapshots = (await store.query<RoomRow>(statements.roomsById, [ids])).map(toSnapshot);
+    const snapshots = await readSnapshots(statements.roomsById, ids);
     return new Map(snapshots.map((snapshot) => [snapshot.room.id, snapshot]));
   });
   const loadByKey = createBatchLoader(async (keys: readonly string[]) => {
@@ -96,7 +109,7 @@ export function createRoomLog(store: Store): RoomLog {
   });
   return {
     findByKey: (key) => loadByKey(key),
-    snapshots: async (ids) => (await store.query<RoomRow>(statements.roomsByIdUrgent, [ids])).map(toSnapshot),
+    snapshots: (ids) => readSnapshots(statements.roomsByIdUrgent, ids),
     append: (drafts) => appendMessages(store, drafts),
     appendAll: (room, drafts) => appendAll(store, room, drafts),
     apply: (operations) => applyOperations(store, operations),

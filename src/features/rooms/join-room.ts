@@ -12,7 +12,7 @@ import {
   UnknownChangeKindError,
 } from '../../core/log/change.ts';
 import { kindOfChange, toChangeEvent } from '../../core/log/change-kinds.ts';
-import { decide, toRoomRights } from '../../core/log/rights-cache.ts';
+import { decide, indexRules, toRoomRights } from '../../core/log/rights-cache.ts';
 import type { RoomSnapshot } from '../../core/log/room-snapshot.ts';
 import type { Room } from '../../core/room.ts';
 import { type AppContext, resolveRoomId } from '../app-context.ts';
@@ -226,7 +226,11 @@ function hadReadThroughout(
   missed: readonly Change[],
 ): boolean {
   if (administersAsOwner(actor, room)) return true;
-  const hadRule = rules.some((rule) => Date.parse(rule.createdAt) <= cursorAt && allowsReading(actor, room, rule));
+  const indexed = indexRules(rules);
+  const hadRule = [actor.user, actor.entity].some((grantee) => {
+    const rule = grantee === null ? undefined : indexed.get(grantee);
+    return rule && Date.parse(rule.createdAt) <= cursorAt && allowsReading(actor, room, rule);
+  });
   const lostAccess = missed.some((change) => {
     const grant = kindOfChange(change).getGrant(change);
     return grant && matchRule(grant, actor, room) !== null && !allowsReading(actor, room, grant);
