@@ -67,6 +67,9 @@ export async function createServer({ settings = {}, server, prefix, logger }: Se
     );
   }
   const config = readConfig(Object.fromEntries(given));
+  if (config.workers > 1) {
+    throw new ConfigError(['WORKERS: a service inside another program is one process; only `start` starts workers']);
+  }
   const mount = server && prefix !== undefined ? { server, prefix } : undefined;
   assertNodeVersion();
   // The server is not imported at the top of this file. There, an old Node.js would fail with a SyntaxError before the

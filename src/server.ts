@@ -1,9 +1,11 @@
+import type { Server as HttpServer } from 'node:http';
 import type { Logger } from 'pino';
 import { createConnectionLimits } from './auth/connection-limits.ts';
 import { createTokenExpiry } from './auth/token-expiry.ts';
 import { loadTokenKeys, openTokenKeys } from './auth/token-keys.ts';
 import { createAuthenticator } from './auth/token-verification.ts';
 import { connectCluster } from './cluster/connect-cluster.ts';
+import type { WorkerLink } from './cluster/worker-link.ts';
 import type { Config } from './config/config.ts';
 import { createRegistry } from './core/registry.ts';
 import { createDatabaseClock } from './database/clock.ts';
@@ -25,9 +27,10 @@ import { createOriginCheck } from './transports/allowed-origins.ts';
 import { createChatBroadcaster } from './transports/chat/broadcaster.ts';
 import { serveChat } from './transports/chat/upgrade.ts';
 import { createMountedListener, type Mount } from './transports/http/mounted-listener.ts';
-import { createOwnListener, toOwnPort } from './transports/http/own-listener.ts';
+import { createOwnListener, maxHeaderBytes, toOwnPort } from './transports/http/own-listener.ts';
 import type { LiveContext } from './transports/live-context.ts';
 import { createSocketioGateway } from './transports/socketio/gateway.ts';
+import { createWorkerSessions, type WorkerSessions } from './transports/socketio/worker-sessions.ts';
 
 export interface RunningServer {
   /** The server API, as functions. They need no `ADMIN_TOKEN`. */
@@ -61,6 +64,8 @@ interface StartOptions {
   logger?: Logger;
   /** Serves on an existing server instead of listening on `PORT`. */
   mount?: Mount | undefined;
+  /** The link to the primary process, if this process is a worker. */
+  link?: WorkerLink | undefined;
   /**
    * Called after a failure that only a restart can repair, such as a failure of PGlite. By default, the server closes.
    */
@@ -80,7 +85,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
   try {
     // The keys are loaded after the database is opened. The embedded key is in the same data directory, and opening the
     // database creates that directory, or fails with an error that explains why it cannot be used.
-    server = await start(config, loadTokenKeys(config), store, log, options.mount);
+    server = await start(config, loadTokenKeys(config), store, log, options);
     return server;
   } catch (error) {
     await store.close();
@@ -93,26 +98,32 @@ async function start(
   keys: ReturnType<typeof loadTokenKeys>,
   store: Store,
   logger: Logger,
-  mount: Mount | undefined,
+  { mount, link }: Pick<StartOptions, 'mount' | 'link'>,
 ): Promise<RunningServer> {
   const { limits } = config;
   const metrics = createMetrics(
-    config,
+    { ...config, worker: link?.identity.slot },
     features.map(({ contract }) => contract),
   );
+  if (link) {
+    link.answer('readOwnMetrics', () => metrics.read());
+    metrics.text = () => link.readMetrics();
+  }
   const listener = mount ? createMountedListener(mount) : createOwnListener(toOwnPort(config, logger));
   const { http } = listener;
   const onDeliveryError = (error: unknown) =>
     logger.error({ err: error }, 'a change could not be sent to a subscriber');
   const isAllowedOrigin = createOriginCheck(config.allowedOrigins);
+  const workerSessions = link && shareSessions(http, config, link);
   const gateway = createSocketioGateway(
     http,
-    { ...config, isAllowedOrigin, frameBytes: limits.frameBytes },
+    { ...config, isAllowedOrigin, frameBytes: limits.frameBytes, workerSessions },
     onDeliveryError,
   );
   const chatBroadcaster = createChatBroadcaster();
   const cluster = await connectCluster({
     settings: config.redis,
+    link,
     identify: () => store.identify(),
     events: metrics.bus,
     logger,
@@ -174,6 +185,7 @@ async function start(
     ...{ config, liveContext, registry, metrics, logger, ioPath, audit: context.audit },
     isMounted: mount !== undefined,
   });
+  const getPlaygroundUrl = () => service.playground && `${listener.address().url}/${service.playground.getFragment()}`;
   let closing: Promise<void> | undefined;
   async function closeAll() {
     context.isDraining = true;
@@ -190,6 +202,7 @@ async function start(
     chat.close();
     const closed = gateway.close();
     service.close();
+    workerSessions?.close();
     listener.terminate();
     await Promise.all([closed, dispatched]);
     await cluster.close();
@@ -205,6 +218,10 @@ async function start(
     await listener.open();
     await service.open();
     await context.webhooks.open();
+    if (link && workerSessions) {
+      const { url } = listener.address();
+      await link.open({ url, playgroundUrl: getPlaygroundUrl(), sessionPort: await workerSessions.open() });
+    }
   } catch (error) {
     await close();
     throw error;
@@ -232,10 +249,22 @@ async function start(
       return listener.address().port;
     },
     get playgroundUrl() {
-      const { playground } = service;
-      return playground && `${listener.address().url}/${playground.getFragment()}`;
+      return getPlaygroundUrl();
     },
     ...{ admin: createAdmin(registry, context.audit), drain, close },
     on: (_event, options, listener) => context.webhooks.consume(options, listener),
   };
+}
+
+function shareSessions(http: HttpServer, { nodeName }: Config, link: WorkerLink): WorkerSessions {
+  return createWorkerSessions(
+    http,
+    { nodeName, maxHeaderSize: maxHeaderBytes },
+    {
+      own: link.identity.id,
+      findPort: (worker) => link.findPort(worker),
+      passSocket: (...passed) => link.passSocket(...passed),
+      onSocket: (listener) => link.onSocket(listener),
+    },
+  );
 }

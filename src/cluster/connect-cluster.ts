@@ -5,17 +5,19 @@ import { createLocalRoomBus } from '../core/bus.ts';
 import { type EphemeralBus, noEphemeralBus } from '../core/ephemeral.ts';
 import { noSignals } from '../core/signals.ts';
 import { createFailureLog } from '../observability/failure-log.ts';
+import { connectWorkers } from './connect-workers.ts';
 import { createNodeList } from './node-list.ts';
 import { describeRedis, findHint, type RedisKind } from './redis-connection.ts';
 import { ReplicaError } from './redis-health.ts';
 import { RedisPubSub } from './redis-pubsub.ts';
 import {
   type ConnectionLeases,
-  createRedisLeases,
+  createConnectionLeases,
   createSharedSpending,
   type SharedSpending,
 } from './shared-limits.ts';
 import { type BusEvents, createSocketioRoomBus, type NodesAdapter, type SocketioRoomBus } from './socketio-room-bus.ts';
+import type { WorkerLink } from './worker-link.ts';
 
 export type AdapterChoice = 'auto' | 'sharded' | 'classic';
 
@@ -59,18 +61,22 @@ export type Cluster = Pick<
   Partial<Pick<RedisNodes, 'leases' | 'spending'>>;
 
 interface ClusterOptions {
-  /** Undefined if the node runs alone. */
+  /** Undefined if there are no other nodes. */
   settings: RedisSettings | undefined;
+  /** Undefined if this process is the only worker of its node. */
+  link: WorkerLink | undefined;
   identify: () => Promise<string>;
   events: Omit<Collaborators['events'], 'failed'>;
   logger: Logger;
 }
 
-export async function connectCluster({ settings, identify, events, logger }: ClusterOptions): Promise<Cluster> {
+/** With Redis, the workers of all nodes are connected through Redis, and those of one node are nothing special. */
+export async function connectCluster({ settings, link, identify, events, logger }: ClusterOptions): Promise<Cluster> {
   const failed = (error: unknown) => logger.error({ err: error }, 'a change could not be delivered');
   if (settings) {
     return connectRedisNodes({ settings, service: await identify(), logger, events: { ...events, failed } });
   }
+  if (link) return connectWorkers({ link, logger, events: { ...events, failed } });
   return {
     bus: createLocalRoomBus(failed),
     signals: noSignals,
@@ -107,7 +113,7 @@ export async function connectRedisNodes({ settings, service, logger, events }: C
     failing: 'counting user connections in Redis failed; each node counts its own',
     recovered: 'user connections are counted in Redis again',
   });
-  const leases = createRedisLeases(() => pubsub, nodeId, prefix, {
+  const leases = createConnectionLeases(() => pubsub, nodeId, prefix, {
     failed(error) {
       events.leaseFailed();
       leaseLog.failed(error, findHint(error));

@@ -1,17 +1,15 @@
 import type { EphemeralBus } from '../core/ephemeral.ts';
 import { ErrorReply } from './redis-connection.ts';
-import type { RedisPubSub } from './redis-pubsub.ts';
-
-type GetPubSub = () => Pick<RedisPubSub, 'isUp' | 'connection' | 'handleWriteFailure'> | undefined;
+import type { GetSharedStore } from './shared-store.ts';
 
 interface NodeListReport {
   failed(error: unknown): void;
   recovered(): void;
 }
 
-/** The list of running nodes in Redis: a sorted set whose scores are the times at which entries expire. */
+/** The list of running nodes in the shared store: a sorted set whose scores are the times at which entries expire. */
 export function createNodeList(
-  getPubSub: GetPubSub,
+  getStore: GetSharedStore,
   node: string,
   prefix: string,
   report: NodeListReport,
@@ -19,24 +17,24 @@ export function createNodeList(
   const key = `${prefix}:nodes`;
   return {
     async countNodes(leaseMs) {
-      const pubsub = getPubSub();
-      if (!pubsub?.isUp) return undefined;
+      const store = getStore();
+      if (!store?.isUp) return undefined;
       try {
-        const count = await pubsub.connection.enlist(key, node, leaseMs);
+        const count = await store.connection.enlist(key, node, leaseMs);
         report.recovered();
         return count;
       } catch (error) {
         if (error instanceof ErrorReply) {
           report.failed(error);
-          pubsub.handleWriteFailure(error);
+          store.handleWriteFailure(error);
         }
         return undefined;
       }
     },
     leaveNodes() {
-      const pubsub = getPubSub();
-      // If the command does not reach Redis, the entry expires by itself.
-      if (pubsub?.isUp) pubsub.connection.zRem(key, node).catch(() => {});
+      const store = getStore();
+      // If the command does not reach the store, the entry expires by itself.
+      if (store?.isUp) store.connection.zRem(key, node).catch(() => {});
     },
   };
 }

@@ -1,7 +1,5 @@
-import type { RedisConnection } from './redis-connection.ts';
-
 /**
- * If this many messages or bytes are in flight, Redis is not keeping up, and further messages are dropped. The other
+ * If this many messages or bytes are in flight, the bus is not keeping up, and further messages are dropped. The other
  * nodes then read the changes from the room log when they reconcile.
  */
 const maxPendingMessages = 5_000;
@@ -11,25 +9,25 @@ const maxPendingBytes = 16 * 1024 * 1024;
 const maxPendingDroppable = 500;
 const maxPendingDroppableBytes = 1024 * 1024;
 
-type Publish = (connection: RedisConnection) => Promise<number>;
+type Publish<C> = (connection: C) => Promise<number>;
 
 export interface PublishEvents {
-  /** Called for each message that did not reach Redis. */
+  /** Called for each message that did not reach the bus. */
   onLost(error: unknown): void;
-  /** Called for the first message that reaches Redis after a loss. */
+  /** Called for the first message that reaches the bus after a loss. */
   onRecovered(): void;
 }
 
-/** Publishes to Redis in the order of the calls, and limits the messages in flight. Never throws. */
-export class BoundedPublisher {
-  readonly #connection: () => RedisConnection;
+/** Publishes in the order of the calls, and limits the messages in flight. Never throws. */
+export class BoundedPublisher<C> {
+  readonly #connection: () => C;
   readonly #events: PublishEvents;
   #isLosing = false;
   #count = 0;
   #bytes = 0;
   #dropped = 0;
 
-  constructor(connection: () => RedisConnection, events: PublishEvents) {
+  constructor(connection: () => C, events: PublishEvents) {
     this.#connection = connection;
     this.#events = events;
   }
@@ -45,7 +43,7 @@ export class BoundedPublisher {
   }
 
   /** Publishes a message that may be dropped. Its loss is only counted. */
-  async publishDroppable(bytes: number, publish: Publish): Promise<number> {
+  async publishDroppable(bytes: number, publish: Publish<C>): Promise<number> {
     if (this.#count >= maxPendingDroppable || this.#bytes >= maxPendingDroppableBytes) {
       this.#dropped += 1;
       return 0;
@@ -63,9 +61,9 @@ export class BoundedPublisher {
     }
   }
 
-  async publish(bytes: number, publish: Publish): Promise<number> {
+  async publish(bytes: number, publish: Publish<C>): Promise<number> {
     if (this.#count >= maxPendingMessages || this.#bytes >= maxPendingBytes) {
-      this.#handleLoss(new Error('The publish buffer is full: Redis does not keep up'));
+      this.#handleLoss(new Error('The publish buffer is full: the bus does not keep up'));
       return 0;
     }
     this.#count += 1;

@@ -1,4 +1,5 @@
 import { createClient, createCluster, defineScript, ErrorReply } from 'redis';
+import type { SharedCommands } from './shared-store.ts';
 
 /** An error reply from Redis. A failed connection causes errors of other classes. */
 export { ErrorReply };
@@ -6,7 +7,7 @@ export { ErrorReply };
 type ChannelListener = (message: Buffer, channel: Buffer) => void;
 
 /** The part of a Redis client that we use. It is the same for one server and for a Cluster. */
-export interface RedisConnection {
+export interface RedisConnection extends SharedCommands {
   connect(): Promise<unknown>;
   /** Closes the connection after the commands in flight have been answered. */
   close(): Promise<unknown>;
@@ -20,20 +21,6 @@ export interface RedisConnection {
   unsubscribe(channel: string): Promise<unknown>;
   pUnsubscribe(pattern: string): Promise<unknown>;
   sUnsubscribe(channel: string): Promise<unknown>;
-  /**
-   * Acquires or renews a lease. Resolves with 1 on success, or with 0 if there are already `maxLeases` other leases. If
-   * `maxLeases` is 0, there is no limit.
-   */
-  lease(key: string, holder: string, maxLeases: number, leaseMs: number): Promise<number>;
-  /** Resolves to the number of leases that have not expired. */
-  countLeases(key: string): Promise<number>;
-  /** Takes tokens from a bucket that all nodes share. Resolves with the time in ms until the bucket is full again. */
-  spend(key: string, spentMs: number, maxMs: number): Promise<number>;
-  /**
-   * Adds or renews an entry of a list whose entries expire unless they are renewed. Resolves to the number of entries.
-   */
-  enlist(key: string, member: string, leaseMs: number): Promise<number>;
-  zRem(key: string, member: string): Promise<number>;
 }
 
 /** Describes how to connect to Redis, and what this Redis supports. */

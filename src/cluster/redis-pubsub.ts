@@ -31,7 +31,7 @@ const closeTimeoutMs = 500;
 export class RedisPubSub extends EventEmitter {
   readonly #kind: RedisKind;
   readonly #events: PubSubEvents;
-  readonly #publisher: BoundedPublisher;
+  readonly #publisher: BoundedPublisher<RedisConnection>;
   readonly #subscriptions: Subscriptions;
   readonly #health: RedisHealth;
   readonly #echoFilter = new EchoFilter();

@@ -1,29 +1,27 @@
 import type { Uuid } from '../core/ids.ts';
 import { ErrorReply } from './redis-connection.ts';
-import type { RedisPubSub } from './redis-pubsub.ts';
-
-type GetPubSub = () => Pick<RedisPubSub, 'isUp' | 'connection' | 'handleWriteFailure'> | undefined;
+import type { GetSharedStore } from './shared-store.ts';
 
 interface LimitsReport {
-  /** Called if Redis refused a command. Until Redis accepts commands again, each node counts by itself. */
+  /** Called if the store refused a command. Until it accepts commands again, each node counts by itself. */
   failed(error: unknown): void;
   recovered(): void;
 }
 
 /**
- * Counts the connections that each user has on all nodes together. Each connection holds a lease in Redis, which its node
- * renews.
+ * Counts the connections that each user has on all nodes together. Each connection holds a lease in the shared store, which
+ * its node renews.
  */
 export interface ConnectionLeases {
   /**
    * `holder` identifies the connection. Resolves with `full` if the user already has `maxConnections`; this connection is
-   * not counted in that case. 0 means no limit. Resolves with `unknown` if Redis does not answer; the connection is counted as soon as
-   * Redis is available.
+   * not counted in that case. 0 means no limit. Resolves with `unknown` if the store does not answer; the connection is counted as soon as
+   * the store is available.
    */
   acquire(user: Uuid, holder: string, maxConnections: number): Promise<'acquired' | 'full' | 'unknown'>;
   release(user: Uuid, holder: string): void;
   /**
-   * Resolves to those of the users who have a connection on any node. Undefined if Redis does not answer, or has lost
+   * Resolves to those of the users who have a connection on any node. Undefined if the store does not answer, or has lost
    * leases that their nodes may not have renewed yet.
    */
   findConnected(users: readonly Uuid[]): Promise<ReadonlySet<Uuid> | undefined>;
@@ -44,11 +42,11 @@ interface HeldLease {
 }
 
 /**
- * Keeps a sorted set for each user in Redis. The members are the holders, and their scores are the times at which their
+ * Keeps a sorted set for each user in the shared store. The members are the holders, and their scores are the times at which their
  * leases end.
  */
-export function createRedisLeases(
-  getPubSub: GetPubSub,
+export function createConnectionLeases(
+  getStore: GetSharedStore,
   nodeId: string,
   prefix: string,
   report: LimitsReport,
@@ -56,19 +54,19 @@ export function createRedisLeases(
 ) {
   const heldLeases = new Map<string, HeldLease>();
   let hasBeenUp = false;
-  /** Until this time, other nodes may not have renewed leases that Redis has lost. */
+  /** Until this time, other nodes may not have renewed leases that the store has lost. */
   let incompleteUntil = 0;
   const formatKey = (user: Uuid) => `${prefix}:connections:${user}`;
   const formatHolder = (holder: string) => `${nodeId}:${holder}`;
-  const handleFailure = (error: unknown) => reportRefusal(error, getPubSub, report);
+  const handleFailure = (error: unknown) => reportRefusal(error, getStore, report);
 
   function getConnection() {
-    const current = getPubSub();
+    const current = getStore();
     return current?.isUp ? current.connection : undefined;
   }
 
   function releaseLease(user: Uuid, holder: string): void {
-    // If the command does not reach Redis, nothing needs to be done, because the lease expires by itself.
+    // If the command does not reach the store, nothing needs to be done, because the lease expires by itself.
     getConnection()?.zRem(formatKey(user), formatHolder(holder)).then(report.recovered, handleFailure);
   }
 
@@ -133,7 +131,7 @@ export function createRedisLeases(
       const counts = await answerInTime(counting);
       return counts && new Set(users.filter((_, n) => counts[n]! > 0));
     },
-    /** Call this when the link to Redis is up. After an interruption, the leases may have expired or may have been lost. */
+    /** Call this when the link to the store is up. After an interruption, the leases may have expired or may have been lost. */
     renewAll() {
       if (hasBeenUp) incompleteUntil = Date.now() + leaseMs;
       hasBeenUp = true;
@@ -146,14 +144,14 @@ export function createRedisLeases(
 
 /**
  * Takes tokens from a bucket that all nodes share; amounts are expressed as the time in which the bucket refills.
- * Resolves with the time until the bucket is full again. Returns or resolves with undefined if Redis is unavailable; the
+ * Resolves with the time until the bucket is full again. Returns or resolves with undefined if the store is unavailable; the
  * node then uses its own count. Requests do not wait for the result.
  */
 export type SharedSpending = (key: string, spentMs: number, maxMs: number) => Promise<number | undefined> | undefined;
 
-export function createSharedSpending(getPubSub: GetPubSub, prefix: string, report: LimitsReport): SharedSpending {
+export function createSharedSpending(getStore: GetSharedStore, prefix: string, report: LimitsReport): SharedSpending {
   return (key, spentMs, maxMs) => {
-    const current = getPubSub();
+    const current = getStore();
     if (!current?.isUp) return undefined;
     return current.connection.spend(`${prefix}:spent:${key}`, spentMs, maxMs).then(
       (untilFullMs) => {
@@ -169,8 +167,8 @@ export function createSharedSpending(getPubSub: GetPubSub, prefix: string, repor
 }
 
 /** Reports an error reply from Redis. Other errors come from a failed connection, which the pub/sub client reports. */
-function reportRefusal(error: unknown, getPubSub: GetPubSub, report: LimitsReport): void {
+function reportRefusal(error: unknown, getStore: GetSharedStore, report: LimitsReport): void {
   if (!(error instanceof ErrorReply)) return;
   report.failed(error);
-  getPubSub()?.handleWriteFailure(error);
+  getStore()?.handleWriteFailure(error);
 }

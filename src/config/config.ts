@@ -142,9 +142,14 @@ function findKeyMistakes(env: Environment): string[] {
 }
 
 function findNodeMistakes(env: Environment): string[] {
-  return isGiven(env, 'REDIS_URL') && !isGiven(env, 'DATABASE_URL')
-    ? ['REDIS_URL: several nodes share one database; set DATABASE_URL, too']
-    : [];
+  if (isGiven(env, 'DATABASE_URL')) return [];
+  return [
+    ...(isGiven(env, 'REDIS_URL') ? ['REDIS_URL: several nodes share one database; set DATABASE_URL, too'] : []),
+    // `auto` is a mistake even on a machine with one core, so that the same settings are valid on every machine.
+    ...((env.WORKERS ?? '1') === '1'
+      ? []
+      : ['WORKERS: only one process can use the embedded database; set DATABASE_URL, too, or WORKERS=1']),
+  ];
 }
 
 /** Finds settings that contradict each other. A limit of 0 means no limit, so it contradicts nothing. */

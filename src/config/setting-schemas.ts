@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { findWeakness } from './secret-strength.ts';
 
@@ -12,6 +13,13 @@ const integer = (min: number, max: number) =>
 export const wholeNumber = ({ min = 0, max = 2_147_483_647 } = {}) => integer(min, max);
 
 export const port = integer(0, 65_535);
+
+const maxWorkers = 256;
+
+/** `auto` becomes the number of cores that this process may use. */
+export const workers = z.union([z.literal('auto').transform(() => availableParallelism()), integer(1, maxWorkers)], {
+  error: `must be auto, or a whole number from 1 to ${maxWorkers}`,
+});
 
 /** Parses a number of seconds, and converts it to milliseconds. */
 export const seconds = ({ min = 1, max = 3_600 } = {}) => integer(min, max).transform((value) => value * 1_000);

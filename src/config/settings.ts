@@ -13,6 +13,7 @@ import {
   text,
   url,
   wholeNumber,
+  workers,
 } from './setting-schemas.ts';
 import { webhookEndpoints } from './webhook-schema.ts';
 
@@ -50,6 +51,13 @@ export const settings = {
     description: 'address to listen on; `::` is every address, IPv6 and IPv4',
   },
   PORT: { schema: port, default: '7777', description: 'port to listen on; 0 chooses a free one', config: 'port' },
+  WORKERS: {
+    schema: workers,
+    default: '1',
+    description:
+      'processes that serve this node on its one port: a number, or `auto`, which is one for each core. More than 1 needs `DATABASE_URL`; see [all cores of one machine](deployment.md#all-cores-of-one-machine)',
+    config: 'workers',
+  },
   ALLOWED_ORIGINS: {
     schema: origins,
     default: '*',
@@ -66,7 +74,7 @@ export const settings = {
   DATABASE_POOL_SIZE: {
     schema: wholeNumber({ min: 2, max: 1_000 }),
     default: '10',
-    description: 'maximum number of connections to PostgreSQL',
+    description: 'maximum number of connections to PostgreSQL, of each worker',
     config: 'database.poolSize',
     formerName: 'DATABASE_POOL',
   },

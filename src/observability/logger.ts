@@ -32,8 +32,11 @@ export interface ProcessLogger {
   flush: LogOutput['flush'];
 }
 
-/** Creates a logger that writes to the standard output. It never blocks; lines that cannot be written are dropped. */
-export function createLogger(level: string, format: LogFormat = 'json'): ProcessLogger {
+/**
+ * Creates a logger that writes to the standard output. It never blocks; lines that cannot be written are dropped. `fields`
+ * are added to each line.
+ */
+export function createLogger(level: string, format: LogFormat = 'json', fields: object = {}): ProcessLogger {
   const isPretty = isForPeople(format);
   const hasColours = isPretty && isatty(stdout) && process.stdout.hasColors();
   const formatLine = isPretty ? createPrettyFormat(hasColours) : (line: string) => line;
@@ -45,6 +48,6 @@ export function createLogger(level: string, format: LogFormat = 'json'): Process
     serializers: { err: describeError },
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  const logger = pino(options, { write: (line: string) => output.write(formatLine(line)) });
+  const logger = pino(options, { write: (line: string) => output.write(formatLine(line)) }).child(fields);
   return { logger, flush: output.flush };
 }

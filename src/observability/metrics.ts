@@ -22,17 +22,19 @@ export interface Metrics extends DeliveryMetrics, EphemeralMetrics, ReadMetrics,
   watch(sources: GaugeSources): void;
   /** The media type of `text`. */
   contentType: string;
-  /** Returns all metrics in the text format of Prometheus. */
+  /** Returns all metrics in the text format of Prometheus. Those of a worker include the other workers. */
   text(): Promise<string>;
+  /** Returns the metrics of this process, for the primary process, which adds up those of all workers. */
+  read(): Promise<object[]>;
 }
 
 export function createMetrics(
-  { nodeName = '', database }: Pick<Config, 'nodeName' | 'database'>,
+  { nodeName = '', database, worker }: Pick<Config, 'nodeName' | 'database'> & { worker?: number | undefined },
   contracts: readonly Contract[],
 ): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  registerProcessMetrics(registry, { version: readOwnVersion(), name: nodeName, database: database.mode });
+  registerProcessMetrics(registry, { version: readOwnVersion(), name: nodeName, database: database.mode, worker });
   let clockOffsetMs = () => 0;
   return {
     ...createTrafficMetrics(registers, contracts),
@@ -46,6 +48,7 @@ export function createMetrics(
     },
     contentType: registry.contentType,
     text: () => registry.metrics(),
+    read: () => registry.getMetricsAsJSON(),
   };
 }
 

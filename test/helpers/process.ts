@@ -43,7 +43,13 @@ export function runCommand(file: string, env: Env = {}, args: string[] = [], roo
     child.kill('SIGKILL');
     return exited;
   });
-  return { child, exited, outputListeners, kill: (signal: NodeJS.Signals) => child.kill(signal) };
+  return {
+    child,
+    exited,
+    outputListeners,
+    readOutput: () => output,
+    kill: (signal: NodeJS.Signals) => child.kill(signal),
+  };
 }
 
 /** Starts a server process and waits until it listens. Rejects with its output if it does not. */

@@ -114,7 +114,17 @@ const layers: Layer[] = [
     name: 'cluster/',
     files: /^cluster\//,
     imports: [/^cluster\//, /^core\/(bus|ephemeral|ids|signals|log\/change)\.ts$/, /^observability\/failure-log\.ts$/],
-    packages: /^(redis|socket\.io|@socket\.io\/redis-adapter|pino|node:(crypto|events))$/,
+    packages: /^(redis|socket\.io|@socket\.io\/(redis|cluster)-adapter|pino|node:(crypto|events|net))$/,
+  },
+  {
+    name: 'workers/',
+    files: /^workers\//,
+    imports: [
+      /^(workers|patches|config)\//,
+      /^cluster\/(heartbeat|ipc-link|memory-store|worker-link)\.ts$/,
+      /^observability\/metrics\/of-workers\.ts$/,
+    ],
+    packages: /^(@socket\.io\/cluster-adapter|pino|node:(cluster|net))$/,
   },
   {
     name: 'patches/',
@@ -222,7 +232,7 @@ describe('layers', () => {
   it('recognises imports of our own files, of packages and of Node modules', () => {
     const seen = importsOf('core/authorization.ts');
     expect(seen.ours).to.include.members(['core/errors.ts', 'core/room.ts']);
-    expect(importsOf('config/setting-schemas.ts').packages).to.deep.equal(['node:crypto', 'zod']);
+    expect(importsOf('config/setting-schemas.ts').packages).to.deep.equal(['node:crypto', 'node:os', 'zod']);
   });
 
   it('keeps src/ free of imports from tests, tools and benchmarks', () => {
@@ -245,7 +255,7 @@ describe('layers', () => {
   });
 
   it('lets only bin/cli.ts import the entry points of processes', () => {
-    const processes = /^bin\/(cli|start|migrate|token|legacy-import|move|webhook)\.ts$/;
+    const processes = /^bin\/(cli|start|worker|migrate|token|legacy-import|move|webhook)\.ts$/;
     const wrong = files.filter((file) => importsOf(file).ours.some((other) => processes.test(other)));
     // cli.ts starts each by its name.
     expect(wrong).to.deep.equal(['bin/cli.ts']);

@@ -28,9 +28,19 @@ export function registerCounter({ registers, name, help, labelNames = [], read }
   });
 }
 
-export function registerGauge({ registers, name, help, labelNames = [], read }: Named & Read): void {
+/** How the values of several workers become one. */
+export type Aggregator = 'sum' | 'max' | 'min' | 'average' | 'first';
+
+export function registerGauge({
+  registers,
+  name,
+  help,
+  labelNames = [],
+  aggregator = 'sum',
+  read,
+}: Named & Read & { aggregator?: Aggregator | undefined }): void {
   new Gauge({
-    ...{ registers, name, help, labelNames },
+    ...{ registers, name, help, labelNames, aggregator },
     collect() {
       this.reset();
       for (const [labels, value] of read()) this.set(labels, value);

@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client';
 import type { LiveTransport } from '../../transports/live-context.ts';
-import { type Cell, registerCounter, registerGauge, toSingleValue } from './fast-metrics.ts';
+import { type Aggregator, type Cell, registerCounter, registerGauge, toSingleValue } from './fast-metrics.ts';
 
 type PerTransport = Record<LiveTransport, number>;
 
@@ -30,6 +30,8 @@ interface GaugeRow {
   name: string;
   help: string;
   labelNames?: readonly string[];
+  /** By default, the values of the workers are added up. */
+  aggregator?: Aggregator;
   read: () => Iterable<Cell>;
 }
 
@@ -71,6 +73,7 @@ export function registerGauges(registers: Registry[], sources: GaugeSources): vo
 const listConnectionGauges = (sources: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_draining',
+    aggregator: 'max',
     help: '1 while the node drains.',
     read: () => toSingleValue(Number(sources.isDraining())),
   },
@@ -105,11 +108,13 @@ const listInboxGauges = (sources: GaugeSources): GaugeRow[] => [
   },
   {
     name: 'nano_messaging_inbox_interval_seconds',
+    aggregator: 'max',
     help: 'Time between two items of one room in an inbox: 1, and more while this node is beyond INBOX_ITEMS_PER_SECOND.',
     read: () => toSingleValue(sources.inbox().intervalMs / 1_000),
   },
   {
     name: 'nano_messaging_inbox_journal_rows',
+    aggregator: 'max',
     help: 'Rows in the journal of the inboxes when this node last looked, about every minute.',
     read: () => toSingleValue(sources.inbox().journalRows),
   },
@@ -118,11 +123,13 @@ const listInboxGauges = (sources: GaugeSources): GaugeRow[] => [
 const listKeyGauges = (sources: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_token_keys_up',
+    aggregator: 'min',
     help: '1 if the last attempt to fetch JWT_JWKS_URL succeeded, or it is not set.',
     read: () => toSingleValue(Number(sources.tokenKeys().isUp)),
   },
   {
     name: 'nano_messaging_token_keys_age_seconds',
+    aggregator: 'max',
     help: 'Age of the key set in use; 0 if JWT_JWKS_URL is not set or no key set has been fetched yet.',
     read: () => toSingleValue(sources.tokenKeys().ageMs / 1_000),
   },
@@ -146,6 +153,7 @@ const listQueueGauges = (sources: GaugeSources): GaugeRow[] => [
   },
   {
     name: 'nano_messaging_bus_up',
+    aggregator: 'min',
     help: '1 while the node receives what it publishes, through a master, and is subscribed to all its channels; also 1 without REDIS_URL.',
     read: () => toSingleValue(Number(sources.isBusUp())),
   },
@@ -164,6 +172,7 @@ const listQueueGauges = (sources: GaugeSources): GaugeRow[] => [
 const listDatabaseGauges = (sources: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_database_up',
+    aggregator: 'min',
     help: '1 while the database accepts reads and writes, by its last answers. There is an answer at least every SWEEP_SECONDS.',
     read: () => toSingleValue(Number(sources.database().isUp)),
   },
@@ -191,11 +200,13 @@ const listDatabaseGauges = (sources: GaugeSources): GaugeRow[] => [
   },
   {
     name: 'nano_messaging_database_clock_offset_seconds',
+    aggregator: 'average',
     help: 'How far the clock of the database is ahead of the clock of the node.',
     read: () => toSingleValue(sources.clockOffsetMs() / 1_000),
   },
   {
     name: 'nano_messaging_database_oldest_transaction_seconds',
+    aggregator: 'max',
     help: 'How long the oldest transaction, standby or replication slot has kept PostgreSQL from removing old rows of this database.',
     read: () => toSingleValue(sources.oldestTransactionMs() / 1_000),
   },

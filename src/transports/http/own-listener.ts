@@ -50,7 +50,7 @@ export function createOwnListener({ port, host, ...settings }: OwnPort): Listene
 }
 
 /** Twice the limit of the balancers in `deploy/`, so that a token and cookies fit. */
-const maxHeaderBytes = 32_768;
+export const maxHeaderBytes = 32_768;
 
 function limitConnections(
   http: HttpServer,
@@ -58,6 +58,9 @@ function limitConnections(
 ): void {
   if (maxConnections === 0) return;
   http.maxConnections = maxConnections;
+  // A worker closes the connections that it refuses. Otherwise the primary would offer them to the other workers again and
+  // again while all of them are full.
+  (http as { dropMaxConnection?: boolean }).dropMaxConnection = true;
   let mayCloseIdle = true;
   let mayReport = true;
   http.on('drop', () => {

@@ -19,6 +19,7 @@ import { answerDefaultNamespace } from './default-namespace.ts';
 import { rejectHandshakesWhileDraining } from './draining-handshakes.ts';
 import { rejectOtherProtocols } from './reject-protocols.ts';
 import { type RoomsSocket, SocketSession, toRoomName, toTopicName } from './socket-session.ts';
+import type { WorkerSessions } from './worker-sessions.ts';
 
 type EngineConnection = Socket['conn'];
 
@@ -49,6 +50,8 @@ interface Settings {
   pingIntervalMs: number;
   authTimeoutMs: number;
   nodeName: string | undefined;
+  /** Undefined if this process is the only one on its port. */
+  workerSessions: WorkerSessions | undefined;
   allowedOrigins: string[] | undefined;
   isAllowedOrigin: IsAllowedOrigin;
 }
@@ -60,6 +63,7 @@ export function createSocketioGateway(
   onError: (error: unknown) => void,
 ): Gateway {
   const { frameBytes, pingIntervalMs, authTimeoutMs, nodeName, allowedOrigins, isAllowedOrigin } = settings;
+  const { workerSessions } = settings;
   const io = new Server(http, {
     serveClient: false,
     destroyUpgrade: false,
@@ -78,7 +82,8 @@ export function createSocketioGateway(
     },
   });
   // All long-polling requests of a session must reach the same node. A balancer finds the node in the session's id.
-  if (nodeName) io.engine.generateId = () => `${nodeName}.${randomBytes(15).toString('base64url')}`;
+  if (workerSessions) io.engine.generateId = workerSessions.generateId;
+  else if (nodeName) io.engine.generateId = () => `${nodeName}.${randomBytes(15).toString('base64url')}`;
   const sessions = new Map<string, EngineConnection>();
   io.adapter(createRoomsAdapter(onError));
   const rooms = io.of(namespace);
@@ -111,6 +116,7 @@ export function createSocketioGateway(
       sendBufferCheck = setInterval(() => {
         for (const connection of sessions.values()) flushPerTick.check(connection);
       }, sendBufferCheckMs).unref();
+      if (workerSessions) io.engine.use(workerSessions.route);
       io.engine.use(rejectHandshakesWhileDraining({ isDraining, hasSession: (sid) => sessions.has(sid) }));
       io.engine.use(rejectOtherProtocols);
       answerDefaultNamespace(io, live);

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Heartbeat } from '../../../src/cluster/redis-health.ts';
+import { Heartbeat } from '../../../src/cluster/heartbeat.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 
 const timesMs = { beatMs: 10, silenceMs: 50 };

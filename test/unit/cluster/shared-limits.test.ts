@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { RedisClientType } from 'redis';
 import { createRedisConnection, type RedisConnection } from '../../../src/cluster/redis-connection.ts';
-import { createRedisLeases } from '../../../src/cluster/shared-limits.ts';
+import { createConnectionLeases } from '../../../src/cluster/shared-limits.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 import { startRedis } from '../../helpers/redis.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
@@ -14,7 +14,7 @@ interface Stage {
   line: { isUp: boolean; connection: RedisConnection; handleWriteFailure(error: unknown): void };
   failures: unknown[];
   recoveries(): number;
-  node(id: string): ReturnType<typeof createRedisLeases>;
+  node(id: string): ReturnType<typeof createConnectionLeases>;
 }
 
 async function stage(): Promise<Stage> {
@@ -31,7 +31,7 @@ async function stage(): Promise<Stage> {
     ...{ connection, line, failures },
     recoveries: () => recoveries,
     node(id) {
-      const leases = createRedisLeases(() => line, id, 'test', report, timesMs);
+      const leases = createConnectionLeases(() => line, id, 'test', report, timesMs);
       closeLater(() => leases.stop());
       return leases;
     },

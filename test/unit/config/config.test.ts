@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { ConfigError, readConfig } from '../../../src/config/config.ts';
@@ -195,6 +195,28 @@ describe('The configuration', () => {
     env.PORT = '4321';
     expect(config.port).to.equal(1234);
   });
+});
+
+describe('WORKERS', () => {
+  const service = { ...secret, DATABASE_URL: database };
+
+  it('is one process by default, a number, or one process for each core', () => {
+    expect(readConfig(service).workers).to.equal(1);
+    expect(readConfig({ ...service, WORKERS: '3' }).workers).to.equal(3);
+    expect(readConfig({ ...service, WORKERS: 'auto' }).workers).to.equal(availableParallelism());
+  });
+
+  for (const WORKERS of ['2', 'auto']) {
+    it(`${WORKERS} is refused with the embedded database, which only one process can use`, () => {
+      expect(mistakesOf({ WORKERS }).join()).to.match(/^WORKERS: .*DATABASE_URL/);
+    });
+  }
+
+  for (const WORKERS of ['0', '257', 'all']) {
+    it(`must not be ${WORKERS}`, () => {
+      expect(mistakesOf({ ...service, WORKERS }).join()).to.match(/^WORKERS: must be /);
+    });
+  }
 });
 
 describe('REDIS_URL', () => {
