@@ -234,6 +234,11 @@ describe('createServer refuses', () => {
     expect((error as ConfigError).mistakes.join()).to.match(/PORT: .*JWT_SECRET: /s);
   });
 
+  it('WORKERS, because a service inside another program is one process', async () => {
+    const settings = { WORKERS: 2, DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none', JWT_SECRET: testSecret };
+    expect((await refusalOf({ settings }))?.message).to.match(/WORKERS: .*one process/);
+  });
+
   const variables = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_AUDIENCE', 'DATABASE_URL', 'REDIS_URL', 'METRICS_TOKEN'];
   for (const name of variables) {
     it(`${name} that is given as undefined, as by a variable that is missing`, async () => {
