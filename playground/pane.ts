@@ -89,7 +89,11 @@ export class Pane extends Observable {
 
   #connect(person: Person): void {
     const { transport, cut } = createCuttableTransport();
-    const client = connect({ url: serviceUrl, transports: [transport] as never, token: () => this.#token(person) });
+    const client = connect({
+      url: `${serviceUrl}/`,
+      transports: [transport] as never,
+      token: () => this.#token(person),
+    });
     this.#cut = cut;
     this.#client = client;
     this.#inbox = inbox(client, { limit: 200 });

@@ -1,8 +1,9 @@
 import type { ClientOptions, ConnectionState, Timeouts } from './api.ts';
 import { Backoff } from './backoff.ts';
 import { ChatClientError } from './errors.ts';
-import { createUnreachableError, Link, type LinkEvents, type LinkOptions, parseServiceUrl } from './link.ts';
+import { createUnreachableError, Link, type LinkEvents, type LinkOptions } from './link.ts';
 import { type Limits, type RoomConnection, readLimits } from './room-connection.ts';
+import { parseServiceUrl, type ServiceUrl } from './service-url.ts';
 import { type Claims, decodeClaims, fetchToken, TokenRefresh } from './token.ts';
 
 export interface ConnectionEvents extends Pick<LinkEvents, 'onEvent' | 'onFrame'> {
@@ -42,7 +43,7 @@ export class Connection implements RoomConnection {
   link: AnyLink | undefined;
   refusal: ChatClientError | undefined;
   readonly #options: ClientOptions;
-  readonly #address: ReturnType<typeof parseServiceUrl>;
+  readonly #serviceUrl: ServiceUrl;
   readonly #events: ConnectionEvents;
   readonly #openLink: OpenLink;
   readonly #backoff: Backoff;
@@ -66,7 +67,7 @@ export class Connection implements RoomConnection {
 
   constructor(options: ClientOptions, events: ConnectionEvents, openLink: OpenLink = (...args) => new Link(...args)) {
     this.#options = options;
-    this.#address = parseServiceUrl(options.url);
+    this.#serviceUrl = parseServiceUrl(options.url);
     this.limits = readLimits(options);
     this.#backoff = new Backoff(this.limits);
     this.#events = events;
@@ -136,7 +137,7 @@ export class Connection implements RoomConnection {
       // If the latest link was a WebSocket, the next one is opened as a WebSocket. If that fails, long polling is next: a
       // network that has no WebSockets may be a new one.
       const options = {
-        ...{ ...this.#address, token, rememberUpgrade: this.#wasConnected },
+        ...{ serviceUrl: this.#serviceUrl, token, rememberUpgrade: this.#wasConnected },
         ...(transports && { transports }),
       };
       this.#currentLink = this.#openLink(options, this.limits, {

@@ -1,6 +1,7 @@
 import { io, type ManagerOptions, type Socket } from 'socket.io-client';
 import type { Timeouts } from './api.ts';
 import { ChatClientError } from './errors.ts';
+import type { ServiceUrl } from './service-url.ts';
 import { type Ack, namespace, type RefusedAck, type RequestName, type RequestPayload } from './wire.ts';
 
 export type AckCallback<N extends RequestName> = (error: ChatClientError | undefined, ack: Ack<N>) => void;
@@ -14,8 +15,7 @@ export interface LinkEvents {
 }
 
 export interface LinkOptions extends Pick<Partial<ManagerOptions>, 'transports' | 'rememberUpgrade'> {
-  url: string;
-  path: string;
+  serviceUrl: ServiceUrl;
   token: string;
 }
 
@@ -40,10 +40,13 @@ export class Link {
   readonly #connectTimer: ReturnType<typeof setTimeout>;
   #hasEnded = false;
 
-  constructor({ url, token, ...options }: LinkOptions, { answerMs, connectMs }: Timeouts, events: LinkEvents) {
+  constructor({ serviceUrl, token, ...options }: LinkOptions, { answerMs, connectMs }: Timeouts, events: LinkEvents) {
     this.#events = events;
     this.#answerTimeoutMs = answerMs;
-    this.#socket = io(url, { ...options, auth: { token }, forceNew: true, reconnection: false });
+    this.#socket = io(serviceUrl.origin + namespace, {
+      ...{ ...options, path: `${serviceUrl.mountPath}/socket.io/`, auth: { token } },
+      ...{ forceNew: true, reconnection: false },
+    });
     this.#connectTimer = setTimeout(
       () => this.#handleEnd(new ChatClientError('TIMEOUT', `No connection within ${connectMs} ms`)),
       connectMs,
@@ -134,17 +137,6 @@ export class Link {
     if (isFrameTooLarge) pending.shift()?.[0](new ChatClientError('TOO_LARGE', 'The frame is too large'));
     for (const [settle] of pending) settle(lossError);
   }
-}
-
-/**
- * Returns the URL and the path that socket.io-client needs. If the given URL has a path, the service is mounted there,
- * so the path becomes the prefix of `/socket.io/`. The URL is parsed by hand, because `URL` in React Native has no
- * `pathname`.
- */
-export function parseServiceUrl(url: string): { url: string; path: string } {
-  const [, origin, mountPath] = /^((?:https?|wss?):\/\/[^/?#]+)([^?#]*)$/i.exec(url) ?? [];
-  if (!origin) throw new TypeError(`url must be http(s)://host or http(s)://host/path, without a query: ${url}`);
-  return { url: origin + namespace, path: `${mountPath!.replace(/\/+$/, '')}/socket.io/` };
 }
 
 export const createUnreachableError = (message: string, cause?: unknown) =>

@@ -43,6 +43,7 @@ let archiveBytes: Record<string, number>;
 const typedClient = `
 import { type Client, connect, type Message } from 'nano-messaging-client';
 import { inbox } from 'nano-messaging-client/inbox';
+import { createRestClient, type Paths, type RestClient } from 'nano-messaging-client/rest';
 
 export const client: Client = connect({ url: 'https://chat.example', token: async () => 'jwt' });
 const room = client.room(1);
@@ -52,6 +53,30 @@ console.log(inbox(client).rooms[0]?.last_message?.content.length);
 export const sent: Promise<Message> = room.send('Hello').confirmed;
 // @ts-expect-error there is no such event
 room.on('massage', () => {});
+
+export const api: RestClient = createRestClient({ url: 'https://chat.example', token: () => 'jwt' });
+export async function useRest(): Promise<string> {
+  const { data, error } = await api.POST('/rooms', { body: { name: 'Launch', type: 'group' } });
+  if (error) return error.meta.reason;
+  const { id, name } = data.content.room;
+  const path = { id };
+  const page = await api.GET('/rooms/{id}/messages', { params: { path, query: { limit: 50, before: 7 } } });
+  const seqs: number[] = page.data?.content.map(({ seq }) => seq) ?? [];
+  await api.PATCH('/rooms/{id}/messages/{seq}', { params: { path: { id, seq: 1 } }, body: { content: 'better' } });
+  await api.PUT('/rooms/{id}/members', { params: { path }, body: { userUUID: 'a', permissions: 'rw' } });
+  // @ts-expect-error there is no such route
+  await api.GET('/room');
+  // @ts-expect-error the name of a room is missing
+  await api.POST('/rooms', { body: { type: 'group' } });
+  // @ts-expect-error the name of a room is text
+  await api.PATCH('/rooms/{id}', { params: { path }, body: { name: 7 } });
+  // @ts-expect-error the room is missing
+  await api.DELETE('/rooms/{id}', {});
+  // @ts-expect-error there is no such parameter
+  await api.GET('/rooms', { params: { query: { limits: 5 } } });
+  return name + seqs.join();
+}
+export type Method = keyof Paths['/rooms'];
 `;
 const typedServer = `
 import { type ChatServer, createServer } from 'nano-messaging';
@@ -116,15 +141,18 @@ async function playgroundAt(url: string): Promise<string | undefined> {
 const commonjs = `
 const { connect, ChatClientError } = require('nano-messaging-client');
 const { inbox } = require('nano-messaging-client/inbox');
+const { createRestClient } = require('nano-messaging-client/rest');
 
 const client = connect({ url: process.env.CHAT_URL, token: async () => process.env.TOKEN });
 client.on('state', (state) => {
   if (state !== 'connected') return;
   const rooms = inbox(client);
-  rooms.on('change', () => {
+  rooms.on('change', async () => {
     if (rooms.state !== 'open') return;
-    console.log(state, rooms.rooms.length, new ChatClientError('UNAVAILABLE', '') instanceof Error);
     client.close();
+    const api = createRestClient({ url: process.env.CHAT_URL, token: async () => process.env.TOKEN });
+    const { data } = await api.GET('/rooms');
+    console.log(state, rooms.rooms.length, new ChatClientError('UNAVAILABLE', '') instanceof Error, data.content);
   });
 });
 `;
@@ -235,7 +263,7 @@ describe('The packages, packed and installed into an empty project', function ()
     const { stdout } = await run('node', ['program.cjs'], {
       ...{ cwd: project, env: { ...env, CHAT_URL: url, TOKEN: token.stdout.trim() } },
     });
-    expect(stdout).to.equal('connected 0 true\n');
+    expect(stdout).to.equal('connected 0 true []\n');
   });
 
   it('says what its command can do', async () => {

@@ -82,6 +82,12 @@ const layers: Layer[] = [
     packages: /^react$/,
   },
   {
+    name: 'client/rest.ts',
+    files: /^client\/rest\.ts$/,
+    imports: [/^client\/(api|rest-paths|room-connection|service-url|token)\.ts$/],
+    packages: /^openapi-fetch$/,
+  },
+  {
     name: 'client/',
     files: /^client\//,
     imports: [/^(core|client)\//, /^(auth|features\/[^/]+)\/contract\.ts$/],

@@ -2,10 +2,11 @@ import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'no
 import { basename, join } from 'node:path';
 import { transform } from 'esbuild';
 import { readManifest, selectProjectFields, writeManifest } from './manifest.ts';
+import { generateRestPaths } from './rest-paths.ts';
 import { generateWireTypes } from './wire-types.ts';
 
 /** The entry points of the package, by the names that users import. */
-const entryPoints = { '.': 'client', './inbox': 'inbox', './react': 'react' } as const;
+const entryPoints = { '.': 'client', './inbox': 'inbox', './react': 'react', './rest': 'rest' } as const;
 
 /** In which directory each format is, and the type of its files. */
 const formats = { esm: 'module', cjs: 'commonjs' } as const;
@@ -19,7 +20,10 @@ export async function stageClientPackage(root: string, output: string): Promise<
   const compiled = join(root, 'dist/src/client');
   const modules = listModules(compiled, '.js');
   const declarations = listModules(compiled, '.d.ts');
-  const wireTypes = await generateWireTypes();
+  const generated: Record<string, string> = {
+    wire: await generateWireTypes(),
+    'rest-paths': await generateRestPaths(),
+  };
   for (const [format, type] of Object.entries(formats)) {
     const target = join(directory, 'dist', format);
     mkdirSync(target, { recursive: true });
@@ -33,7 +37,7 @@ export async function stageClientPackage(root: string, output: string): Promise<
       writeFileSync(join(target, `${name}.js`), code);
     }
     for (const name of declarations) {
-      const types = name === 'wire' ? wireTypes : readFileSync(join(compiled, `${name}.d.ts`), 'utf8');
+      const types = generated[name] ?? readFileSync(join(compiled, `${name}.d.ts`), 'utf8');
       writeFileSync(
         join(target, `${name}.d.ts`),
         types.replaceAll(/(from|import) (['"]\.\/[^'"]+)\.ts(['"])/g, '$1 $2.js$3'),
@@ -62,7 +66,10 @@ export async function stageClientPackage(root: string, output: string): Promise<
     ...{ main: './dist/cjs/client.js', module: './dist/esm/client.js', types: './dist/cjs/client.d.ts' },
     ...{ unpkg: './dist/nano-messaging.js', jsdelivr: './dist/nano-messaging.js' },
     sideEffects: false,
-    dependencies: { 'socket.io-client': manifest.dependencies['socket.io-client'] },
+    dependencies: {
+      'socket.io-client': manifest.dependencies['socket.io-client'],
+      'openapi-fetch': manifest.devDependencies['openapi-fetch'],
+    },
     peerDependencies: { react: '>=18' },
     peerDependenciesMeta: { react: { optional: true } },
   });

@@ -6,6 +6,7 @@ export type Manifest = Record<string, unknown> & {
   homepage: string;
   exports: Record<string, unknown>;
   dependencies: Record<string, string>;
+  devDependencies: Record<string, string>;
 };
 
 export const readManifest = (root: string) => JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest;

@@ -1,13 +1,14 @@
 import { expect } from 'chai';
 import { computeBackoffMs } from '../../../src/client/backoff.ts';
 import { ChatClientError } from '../../../src/client/errors.ts';
-import { parseServiceUrl } from '../../../src/client/link.ts';
 import { defaultTimeouts } from '../../../src/client/room-connection.ts';
+import { parseServiceUrl } from '../../../src/client/service-url.ts';
 import { decodeClaims, fetchToken, mayAffectUser } from '../../../src/client/token.ts';
 import { namespace } from '../../../src/client/wire.ts';
 import * as protocol from '../../../src/core/contract/socketio.ts';
 import { type ErrorCode, errors } from '../../../src/core/errors.ts';
 import { ClientMsgId } from '../../../src/features/messages/draft.ts';
+import { closeLater } from '../../helpers/cleanup.ts';
 import { createUser, sign } from '../../helpers/users.ts';
 
 describe('the parts of the client that copy the protocol', () => {
@@ -20,17 +21,44 @@ describe('the parts of the client that copy the protocol', () => {
   }
 });
 
+/** What is written to the console from now on, until the end of the test. */
+function recordWarnings(): string[] {
+  const warnings: string[] = [];
+  const { warn } = console;
+  console.warn = (text) => void warnings.push(text);
+  closeLater(() => Object.assign(console, { warn }));
+  return warnings;
+}
+
 describe('the service URL of the client', () => {
-  for (const [url, ...expected] of [
-    ['https://chat.example', 'https://chat.example/rooms', '/socket.io/'],
-    ['https://chat.example/', 'https://chat.example/rooms', '/socket.io/'],
-    ['https://chat.example:8443/messaging', 'https://chat.example:8443/rooms', '/messaging/socket.io/'],
-    ['https://chat.example/a/b//', 'https://chat.example/rooms', '/a/b/socket.io/'],
-    ['http://[::1]:7777', 'http://[::1]:7777/rooms', '/socket.io/'],
-    ['wss://chat.example', 'wss://chat.example/rooms', '/socket.io/'],
+  for (const [url, origin, mountPath] of [
+    ['https://chat.example', 'https://chat.example', ''],
+    ['https://chat.example/', 'https://chat.example', ''],
+    ['https://chat.example:8443/messaging', 'https://chat.example:8443', '/messaging'],
+    ['https://chat.example/a/b//', 'https://chat.example', '/a/b'],
+    ['http://[::1]:7777', 'http://[::1]:7777', ''],
+    ['wss://chat.example', 'wss://chat.example', ''],
+    ['https://chat.example/chat/', 'https://chat.example', '/chat'],
   ] as const) {
-    it(`connects to ${expected.join(' with the path ')} for the URL ${url}`, () => {
-      expect(parseServiceUrl(url)).to.deep.equal({ url: expected[0], path: expected[1] });
+    it(`is at ${origin}${mountPath} for ${url}`, () => {
+      const warnings = recordWarnings();
+      expect(parseServiceUrl(url)).to.deep.equal({ origin, mountPath });
+      expect(warnings).to.deep.equal([]);
+    });
+  }
+
+  for (const [url, mountPath, added] of [
+    ['https://chat.example/rooms', '', '/rooms'],
+    ['wss://chat.example/chat', '', '/chat'],
+    ['https://chat.example/messaging/rooms', '/messaging', '/rooms'],
+    ['https://chat.example/a/chat/rooms', '/a/chat', '/rooms'],
+  ] as const) {
+    it(`is corrected, with a warning, if it is ${url}`, () => {
+      const warnings = recordWarnings();
+      expect(parseServiceUrl(url)).to.include({ mountPath });
+      expect(warnings).to.deep.equal([
+        `url should not end in ${added}. If the service is mounted there, add a slash: ${url}/`,
+      ]);
     });
   }
 

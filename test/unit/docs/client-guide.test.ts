@@ -39,6 +39,7 @@ function compile(blocks: [language: string, block: string][]): string {
         'nano-messaging-client': [join(root, 'src/client/client.ts')],
         'nano-messaging-client/inbox': [join(root, 'src/client/inbox.ts')],
         'nano-messaging-client/react': [join(root, 'src/client/react.ts')],
+        'nano-messaging-client/rest': [join(root, 'src/client/rest.ts')],
       },
     };
     writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts', '*.tsx'] }));
