@@ -1,7 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { service } from '../../src/core/authorization.ts';
 import { acceptInvitations } from '../../src/core/log/accept-invitations.ts';
 import { createRoomLog } from '../../src/core/log/room-log.ts';
+import { lockRoom } from '../../src/core/log/room-transaction.ts';
 import type { Statement, Store } from '../../src/database/store.ts';
 import { describeEveryStore, insertRoom } from '../helpers/stores.ts';
 
@@ -112,4 +114,26 @@ describeEveryStore('the rules of a large room', (openedStore) => {
       expect((await log.snapshot(id))!.rules[0]).to.deep.include({ ...first, permissions: 'b' });
     });
   }
+
+  it('are not all read under the lock of the room: only those that decide what the author may do', async () => {
+    const id = await newRoom(store);
+    const [admin, author, entity, named, ...others] = (await createRoomLog(store).snapshot(id))!.rules.map(
+      ({ entity_UUID }) => entity_UUID,
+    );
+    await write(
+      `update permission_rules set permissions = 'rwa' where room_id = $1::bigint and grantee = $2::uuid`,
+      id,
+      admin,
+    );
+    await write('update rooms set user_owner = $2::uuid where id = $1::bigint', id, others[7]);
+    await store.transaction(async (em) => {
+      const room = (await lockRoom(em, { id }, { user: author!, entity: entity! }, [named!]))!;
+      expect(room.rules.map(({ grantee }) => grantee)).to.have.members([admin, author, entity, named, others[7]]);
+      expect(await room.countRules()).to.equal(size);
+      expect(() => room.findRule(others[0]!)).to.throw('was not read');
+    });
+    await store.transaction(async (em) => {
+      expect((await lockRoom(em, { id }, service, 'all'))!.rules).to.have.length(size);
+    });
+  });
 });

@@ -37,17 +37,30 @@ interface WriteContext {
 export class RoomTransaction {
   readonly em: EntityManager;
   readonly entity: RoomEntity;
+  /**
+   * The rules of the author, of the user owner, of everybody who may administer, and of the grantees that the caller has
+   * named. No other rule affects what the author may do. A room can have thousands of rules, and they would be read and
+   * compared while everybody else waits for the lock.
+   */
   readonly rules: PermissionRuleEntity[];
+  readonly #grantees: ReadonlySet<Uuid> | 'all';
   /** The time of all changes of this transaction. The log never goes back in time, even if the database clock does. */
   readonly now: Date;
   /** The user who makes the changes; null for the service. */
   readonly by: Uuid | null;
   readonly changes: Change[] = [];
 
-  constructor(em: EntityManager, entity: RoomEntity, rules: PermissionRuleEntity[], now: Date, by: Uuid | null) {
+  constructor(
+    em: EntityManager,
+    entity: RoomEntity,
+    { rules, grantees }: { rules: PermissionRuleEntity[]; grantees: ReadonlySet<Uuid> | 'all' },
+    now: Date,
+    by: Uuid | null,
+  ) {
     this.em = em;
     this.entity = entity;
     this.rules = rules;
+    this.#grantees = grantees;
     this.by = by;
     this.now = now > entity.lastChangeAt ? now : entity.lastChangeAt;
   }
@@ -70,8 +83,16 @@ export class RoomTransaction {
     if (denial) throw new ChatError(denial.code, denial.message === undefined ? {} : { message: denial.message });
   }
 
-  findRule(grantee: string): PermissionRuleEntity | undefined {
+  /** Finds the rule of one of the grantees that were named when the room was locked. */
+  findRule(grantee: Uuid): PermissionRuleEntity | undefined {
+    if (this.#grantees !== 'all' && !this.#grantees.has(grantee))
+      throw new Error(`The rule of ${grantee} was not read`);
     return this.rules.find((rule) => rule.grantee === grantee);
+  }
+
+  /** Counts all rules of the room. Call this before the rules are changed. */
+  countRules(): Promise<number> {
+    return this.em.count(PermissionRuleEntity, { room: this.entity });
   }
 
   addRule(rule: Rule): PermissionRuleEntity {
@@ -156,21 +177,25 @@ export async function storeCustom(em: EntityManager, room: RoomId, custom: strin
 }
 
 /**
- * Locks the room until the transaction ends, for changes by this author. Returns undefined if the room does not exist.
+ * Locks the room until the transaction ends, for changes by this author. Reads the rules of the grantees, too. Returns
+ * undefined if the room does not exist.
  */
 export async function lockRoom(
   em: EntityManager,
   where: RoomCondition,
-  { user }: Author,
+  { user, entity }: Author,
+  grantees: readonly Uuid[] | 'all' = [],
 ): Promise<RoomTransaction | undefined> {
-  const entity = await em.findOne(RoomEntity, where, { lockMode: LockMode.PESSIMISTIC_WRITE });
-  if (!entity) return undefined;
+  const room = await em.findOne(RoomEntity, where, { lockMode: LockMode.PESSIMISTIC_WRITE });
+  if (!room) return undefined;
+  const named =
+    grantees === 'all' ? grantees : new Set([user, entity, room.userOwner, ...grantees].filter((one) => one !== null));
   const rules = await em.find(
     PermissionRuleEntity,
-    { room: entity },
+    named === 'all' ? { room } : { room, $or: [{ grantee: { $in: [...named] } }, { permissions: { $like: '%a%' } }] },
     { orderBy: { createdAt: 'asc', grantee: 'asc' } },
   );
-  return new RoomTransaction(em, entity, rules, await readDatabaseTime(em), user);
+  return new RoomTransaction(em, room, { rules, grantees: named }, await readDatabaseTime(em), user);
 }
 
 /** Undefined if no room has the key. */
@@ -182,18 +207,19 @@ async function toCondition(em: EntityManager, ref: RoomRef): Promise<RoomConditi
 }
 
 /**
- * Runs `task` while the room is locked, and publishes the changes after the commit. Throws `NOT_FOUND` if the room does
- * not exist.
+ * Runs `task` while the room is locked, and publishes the changes after the commit. `grantees` are those whose rules the
+ * task finds or compares, besides the author. Throws `NOT_FOUND` if the room does not exist.
  */
 export async function withLockedRoom<T>(
   context: WriteContext,
   author: Author,
   ref: RoomRef,
   task: (room: RoomTransaction) => T | Promise<T>,
+  grantees: readonly Uuid[] | 'all' = [],
 ): Promise<T> {
   const { result, changes } = await context.store.transaction(async (em) => {
     const where = await toCondition(em, ref);
-    const room = where && (await lockRoom(em, where, author));
+    const room = where && (await lockRoom(em, where, author, grantees));
     if (!room) throw new ChatError('NOT_FOUND');
     const result = await task(room);
     return { result, changes: room.changes };

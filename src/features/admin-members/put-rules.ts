@@ -2,6 +2,7 @@ import { findBanEvent, toAuditFields } from '../../core/audit.ts';
 import { service } from '../../core/authorization.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomRef } from '../../core/ids.ts';
+import { PermissionRuleEntity } from '../../core/log/permission-rule.entity.ts';
 import { type RoomTransaction, withLockedRoom } from '../../core/log/room-transaction.ts';
 import { toRule } from '../../core/log/to-protocol.ts';
 import type { AppContext } from '../app-context.ts';
@@ -32,17 +33,21 @@ export async function putRules(
   const isPair = snapshot.room.type === 'user2user';
   // Most calls of a backend that synchronizes its members change nothing, and need no lock.
   if (planRules(snapshot.rules, { wanted, replace, isPair }).length === 0) return countDifferences([]);
-  const { room_id, differences } = await withLockedRoom(context, service, ref, (room) => {
+  const task = async (room: RoomTransaction) => {
     const differences = planRules(room.rules.map(toRule), { wanted, replace, isPair });
     if (isPair) assertPairRules(room, differences);
-    assertRuleCount(context, room, differences);
-    if (differences.length > maxChanges && mayBeJoined(context, room)) {
+    await assertRuleCount(context, room, differences);
+    if (differences.length > maxChanges && (await mayBeJoined(context, room))) {
       const message = `The list changes ${differences.length} rules of a room that has members in it; send at most ${maxChanges} changes at once`;
       throw new ChatError('TOO_MANY_CHANGES', { message });
     }
     for (const difference of differences) applyDifference(room, difference);
     return { room_id: room.entity.id, differences };
-  }).catch(rethrowAsPairExists);
+  };
+  const grantees = replace ? 'all' : wanted.map(({ grantee }) => grantee);
+  const { room_id, differences } = await withLockedRoom(context, service, ref, task, grantees).catch(
+    rethrowAsPairExists,
+  );
   for (const { before, after } of differences) {
     const ban = findBanEvent(before, after);
     const { entity_UUID: grantee, kind } = (after ?? before)!;
@@ -70,21 +75,23 @@ function assertPairRules(room: RoomTransaction, differences: readonly RuleDiffer
 }
 
 /** `max_entity_rules` does not bind the backend; the limit of the server does. */
-function assertRuleCount(
+async function assertRuleCount(
   { settings: { maxRulesPerRoom } }: AppContext,
   room: RoomTransaction,
   differences: readonly RuleDifference[],
-): void {
+): Promise<void> {
   const { added, removed } = countDifferences(differences);
-  const count = room.rules.length + added - removed;
-  if (maxRulesPerRoom === 0 || added === 0 || count <= maxRulesPerRoom) return;
+  if (maxRulesPerRoom === 0 || added === 0) return;
+  const count = (await room.countRules()) + added - removed;
+  if (count <= maxRulesPerRoom) return;
   const message = `The room would have ${count} rules, more than MAX_RULES_PER_ROOM (${maxRulesPerRoom})`;
   throw new ChatError('TOO_MANY_RULES', { message });
 }
 
 /** Whether somebody has joined the room: a member has accepted, or a connection to this node is in the room. */
-function mayBeJoined({ feeds }: AppContext, { entity, rules }: RoomTransaction): boolean {
-  return rules.some(({ accepted }) => accepted === true) || feeds.find(entity.id)?.isEmpty === false;
+async function mayBeJoined({ feeds }: AppContext, { em, entity: room }: RoomTransaction): Promise<boolean> {
+  if (feeds.find(room.id)?.isEmpty === false) return true;
+  return (await em.findOne(PermissionRuleEntity, { room, accepted: true })) !== null;
 }
 
 function applyDifference(room: RoomTransaction, { before, after }: RuleDifference): void {

@@ -28,16 +28,16 @@ export async function putMember(
   const { rules } = await requireRoom(context, actor, 'administer', ref);
   const isNew = rules.every(({ entity_UUID }) => entity_UUID !== grantee);
   if (isNew && grantee !== actor.user) context.requestLimits.consumeRule(actor.user, grantee);
-  const task = (room: RoomTransaction) => {
+  const task = async (room: RoomTransaction) => {
     room.requireAction(actor, 'administer');
     const existing = room.findRule(grantee);
     if (room.isPair) assertOtherUser(room, actor, grantee, body);
     const before = existing && toRule(existing);
-    const rule = existing ? changeMember(room, actor, existing, body) : addMember(room, actor, grantee, body);
+    const rule = existing ? changeMember(room, actor, existing, body) : await addMember(room, actor, grantee, body);
     const ban = findBanEvent(before, rule);
     return { rule: entityToPermissionRule(rule), created: !existing, ban };
   };
-  const { rule, created, ban } = await withLockedRoom(context, actor, ref, task).catch(rethrowAsPairExists);
+  const { rule, created, ban } = await withLockedRoom(context, actor, ref, task, [grantee]).catch(rethrowAsPairExists);
   if (ban) context.audit(ban, { ...toAuditFields(rule.room_id, actor), grantee, kind: rule.kind });
   return { rule, created };
 }
@@ -45,7 +45,7 @@ export async function putMember(
 /** Removes a rule. Users leave a room by removing their own rule. */
 export async function removeMember(context: AppContext, actor: Actor, ref: RoomRef, grantee: Uuid): Promise<void> {
   await assertMayRemove(context, actor, ref, grantee);
-  const { id, ban, kind } = await withLockedRoom(context, actor, ref, (room) => {
+  const task = (room: RoomTransaction) => {
     const rule = room.findRule(grantee);
     const ownership = toRoomOwnership(room.entity);
     const isSelfRemoval = rule && isLeaving(toRule(rule), actor, ownership);
@@ -58,7 +58,8 @@ export async function removeMember(context: AppContext, actor: Actor, ref: RoomR
     });
     room.removeRule(rule);
     return { id: room.entity.id, ban: findBanEvent(rule, undefined), kind: rule.kind };
-  });
+  };
+  const { id, ban, kind } = await withLockedRoom(context, actor, ref, task, [grantee]);
   if (ban) context.audit(ban, { ...toAuditFields(id, actor), grantee, kind });
 }
 
@@ -81,12 +82,17 @@ function isLeaving(rule: Rule, actor: Actor, room: RoomOwnership): boolean {
   return !rule.permissions.includes('b') && matchRule(rule, actor, room) === 'user';
 }
 
-function addMember(room: RoomTransaction, actor: Actor, grantee: Uuid, body: PutMember): PermissionRuleEntity {
+async function addMember(
+  room: RoomTransaction,
+  actor: Actor,
+  grantee: Uuid,
+  body: PutMember,
+): Promise<PermissionRuleEntity> {
   if (body.permissions === undefined) {
     throw new ChatError('BAD_REQUEST', { field: 'permissions', message: 'is required for a new rule' });
   }
   const maxRules = room.entity.maxEntityRules;
-  if (room.rules.length >= maxRules) {
+  if ((await room.countRules()) >= maxRules) {
     throw new ChatError('TOO_MANY_RULES', {
       message: `The room has reached its limit of ${maxRules} rules; remove a rule, or raise max_entity_rules with PATCH /rooms/:id`,
     });

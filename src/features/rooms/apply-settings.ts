@@ -17,7 +17,7 @@ type Settings = Pick<RoomEntity, 'name' | 'levelAdmin' | 'maxEntityRules'> & {
 export async function applySettings(
   room: RoomTransaction,
   input: Partial<ChangeRoom>,
-  check: (next: Settings) => void,
+  check: (next: Settings) => Promise<void> | void,
 ): Promise<{ changed: Room; previousLevel: number }> {
   const { name, levelAdmin, maxEntityRules } = room.entity;
   const receipts = room.entity.receipts ?? room.isPair;
@@ -30,7 +30,7 @@ export async function applySettings(
     receipts: input.receipts ?? receipts,
     readersReact: input.readers_react ?? readersReact,
   };
-  check(next);
+  await check(next);
   const before = await room.readCustom();
   const after = input.custom === undefined ? before : input.custom && JSON.stringify(input.custom);
   const isSame = isDeepStrictEqual(next, present) && before === after;

@@ -20,13 +20,13 @@ export async function changeRoom(context: AppContext, actor: Actor, ref: RoomRef
   if (!changesLevel && !changesRules && !changesSettings && name === current.room.name) return current.room;
   const { changed, previousLevel } = await withLockedRoom(context, actor, ref, (room) => {
     room.assertAllowed(actor, { name: 'rename' });
-    return applySettings(room, input, (next) => {
+    return applySettings(room, input, async (next) => {
       const { levelAdmin, maxEntityRules } = room.entity;
       if (next.levelAdmin !== levelAdmin)
         room.assertAllowed(actor, { name: 'change level_admin', to: next.levelAdmin });
       if (next.maxEntityRules === maxEntityRules) return;
       room.assertAllowed(actor, { name: 'change max_entity_rules' });
-      assertRuleLimit(context, next.maxEntityRules, room.rules.length);
+      assertRuleLimit(context, next.maxEntityRules, await room.countRules());
     });
   });
   const { id, level_admin: to } = changed;
