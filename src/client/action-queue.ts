@@ -89,6 +89,14 @@ export class ActionQueue {
     this.sendNext();
   }
 
+  /** Adds a message that was in the outbox of an earlier client, or reports that it looks different now. */
+  restore(queued: QueuedAction, error?: ChatClientError): void {
+    this.messages.set(queued.action.id!, queued);
+    if (error) queued.end(error, undefined);
+    this.#room.onChanged(queued);
+    this.sendNext();
+  }
+
   show(message: Message): Message {
     let shown = message;
     for (const { action } of this.changes)
@@ -164,6 +172,11 @@ export class ActionQueue {
     const { action } = queued;
     const { link } = this.#connection;
     if (!link || (action.key && !action.isIndependent && !this.#room.isReady())) return;
+    const { outboxHours } = this.#connection.limits;
+    if (action.id && Date.now() - queued.createdAt > outboxHours * 3_600_000) {
+      this.#end(queued, new ChatClientError('EXPIRED', `Not sent within ${outboxHours} hours: retry or discard it`));
+      return this.sendNext();
+    }
     queued.isSending = queued.wasSent = true;
     link.request(
       action.name,
@@ -223,6 +236,8 @@ export class QueuedAction<T = unknown> implements Operation<T> {
   isSending = false;
   /** Whether the action was sent. The service may have applied it, even if its answer is missing. */
   wasSent!: boolean;
+  /** When the application has created or retried it. */
+  createdAt!: number;
   readonly backoff: Backoff;
   readonly #queue: ActionQueue;
   #internalErrors!: number;
@@ -266,6 +281,7 @@ export class QueuedAction<T = unknown> implements Operation<T> {
     this.error = undefined;
     this.overtaken.length = this.#internalErrors = 0;
     this.wasSent = false;
+    this.createdAt = Date.now();
     this.confirmed = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });

@@ -40,6 +40,11 @@ export interface RoomEvents {
 }
 
 export interface SendOptions {
+  /**
+   * The message's id, for programs that keep their own outbox: the service stores messages with the same id once. By
+   * default, the client creates one.
+   */
+  client_msg_id?: string;
   /** The `seq` of the message to quote. */
   replyTo?: number;
   /** The `seq` of the root of the thread to reply in. */
@@ -109,6 +114,8 @@ export interface ClientRoom extends MessagePages {
   readonly rights: string;
   /** The position in the room's log. 0 before the first join. */
   readonly rev: number;
+  /** The same position, for `client.room(id, { since })`. Undefined before the first join. */
+  readonly cursor: string | undefined;
   /** The messages that are not in a thread: the latest ones, unless `loadOlder` has loaded so many that they were dropped. */
   readonly messages: readonly Message[];
   /**
@@ -230,5 +237,7 @@ export interface Operation<T> {
 export interface Outgoing extends Operation<Message> {
   readonly client_msg_id: string;
   readonly content: string;
+  /** Whether it survives a reload, because it is in the storage. */
+  readonly saved: boolean;
   readonly options: SendOptions;
 }

@@ -1,4 +1,4 @@
-import type { Client, ClientEvents, ClientOptions, ClientRoom, ConnectionState } from './api.ts';
+import type { Client, ClientEvents, ClientOptions, ClientRoom, ClientStorage, ConnectionState } from './api.ts';
 import { Connection } from './connection.ts';
 import { Emitter } from './emitter.ts';
 import type { ClientHost, ClientPart } from './host.ts';
@@ -53,9 +53,15 @@ class ChatClient extends Emitter<ClientEvents> implements Client, ClientHost {
   readonly #onVisible = () => {
     if (browser.document!.visibilityState === 'visible') this.#onWake();
   };
+  readonly #options: ClientOptions;
+  #storage: ReturnType<ClientStorage> | undefined;
+  /** Whether what is stored is restored. */
+  #isReady: boolean;
 
   constructor(options: ClientOptions) {
     super();
+    const { storage, user } = options;
+    if (storage && !user) throw new TypeError('storage needs user, the UUID of the user whom the app has signed in');
     this.connection = new Connection(options, {
       onState: (state) => this.emit('state', state),
       onError: (error) => this.emit('error', error),
@@ -64,13 +70,15 @@ class ChatClient extends Emitter<ClientEvents> implements Client, ClientHost {
       ...{ onUnauthorized: this.#call('onUnauthorized'), onClaimsChanged: this.#call('onClaimsChanged') },
       onEvent: this.#call('onEvent'),
     });
+    this.#options = options;
+    this.#isReady = !storage;
   }
 
   get state(): ConnectionState {
     return this.connection.state;
   }
 
-  room(ref: number | string): ClientRoom {
+  room(ref: number | string, { since }: { since?: string | undefined } = {}): ClientRoom {
     const key = String(ref).toLowerCase();
     let room = this.rooms.get(key);
     if (!room) {
@@ -81,13 +89,21 @@ class ChatClient extends Emitter<ClientEvents> implements Client, ClientHost {
       this.rooms.set(key, room);
       this.attach(room);
     }
+    if (since) room.restore({ cursor: since });
     return room;
   }
 
   connect(): void {
+    if (this.state === 'closed') return;
     // Adding the same listeners again has no effect.
-    if (this.state !== 'closed') this.#listen('addEventListener');
-    this.connection.connect();
+    this.#listen('addEventListener');
+    if (this.#isReady) return this.connection.connect();
+    if (this.#storage) return;
+    // The rooms continue at their stored positions.
+    void this.#openStorage().opened.then(() => {
+      this.#isReady = true;
+      this.connection.connect();
+    });
   }
 
   close(): void {
@@ -96,9 +112,25 @@ class ChatClient extends Emitter<ClientEvents> implements Client, ClientHost {
     this.#call('close')();
   }
 
+  async logout(): Promise<void> {
+    const cleared = this.#options.storage && this.#openStorage().clear();
+    this.close();
+    await cleared;
+  }
+
   attach(part: ClientPart): () => void {
     this.#parts.add(part);
+    this.#storage?.adopt(part);
     return () => void this.#parts.delete(part);
+  }
+
+  #openStorage() {
+    if (!this.#storage) {
+      const { storage, user } = this.#options;
+      this.#storage = storage!(this, user!.toLowerCase());
+      for (const part of this.#parts) this.#storage.adopt(part);
+    }
+    return this.#storage;
   }
 
   #listen(method: keyof BrowserTarget): void {

@@ -71,6 +71,9 @@ export class Connection implements RoomConnection {
     this.limits = readLimits(options);
     this.#backoff = new Backoff(this.limits);
     this.#events = events;
+    const user = options.user?.toLowerCase();
+    // Until there is a token.
+    if (user) this.claims = { user, entity: undefined, level: '0' };
     this.#openLink = openLink;
   }
 
@@ -148,9 +151,11 @@ export class Connection implements RoomConnection {
       });
     } catch (error) {
       if (attempt !== this.#attempt) return;
-      if (error instanceof ChatClientError) this.#scheduleReconnect(error);
-      // socket.io-client throws if an option is wrong, for example if a transport is unknown.
-      else this.#handleDisconnect(new ChatClientError('BAD_REQUEST', (error as Error).message, { cause: error }));
+      if (!(error instanceof ChatClientError))
+        // socket.io-client throws if an option is wrong, for example if a transport is unknown.
+        this.#handleDisconnect(new ChatClientError('BAD_REQUEST', (error as Error).message, { cause: error }));
+      else if (error.code === 'WRONG_USER') this.#handleDisconnect(error);
+      else this.#scheduleReconnect(error);
     }
   }
 
@@ -163,7 +168,10 @@ export class Connection implements RoomConnection {
         this.claims = decodeClaims(fresh);
         if (!this.claims || JSON.stringify(this.claims) !== before) this.#events.onClaimsChanged();
       },
-      onFailed: (error) => this.#events.onError(error),
+      onFailed: (error) => {
+        if (error.code !== 'WRONG_USER') return this.#events.onError(error);
+        this.link!.close(error);
+      },
     });
     this.#connectedAt = performance.now();
     this.#rejectedTokens = 0;
@@ -233,7 +241,12 @@ export class Connection implements RoomConnection {
     else this.#events.onEvent(name, payload);
   }
 
-  #fetchToken(): Promise<string> {
-    return fetchToken(this.#options.token, this.limits.tokenMs);
+  async #fetchToken(): Promise<string> {
+    const token = await fetchToken(this.#options.token, this.limits.tokenMs);
+    const user = this.#options.user?.toLowerCase();
+    const other = decodeClaims(token)?.user;
+    // Without this, the client would store what one user sees as that of the other.
+    if (user && other && other !== user) throw new ChatClientError('WRONG_USER', `A token of ${other}, not of ${user}`);
+    return token;
   }
 }

@@ -23,7 +23,7 @@ export abstract class Conversation extends MessageView<RoomEvents, RoomSnapshot>
   readonly ref: number | string;
   readonly queue: ActionQueue;
   protected readonly connection: RoomConnection;
-  protected readonly queuedMessages: Outbox;
+  readonly queuedMessages: Outbox;
   /** The threads and windows that something listens to. */
   readonly views = new Set<LoadedView<object>>();
   readonly #threads = new Map<number, Thread>();

@@ -1,7 +1,15 @@
 import type { ErrorCode, RefusedAck, RemovalCode, WireMessage } from './wire.ts';
 
 /** The error codes of the service, and those that the client adds. */
-export type ClientErrorCode = ErrorCode | 'TIMEOUT' | 'UNREACHABLE' | 'NO_TOKEN' | 'CLOSED' | 'LIMIT';
+export type ClientErrorCode =
+  | ErrorCode
+  | 'TIMEOUT'
+  | 'UNREACHABLE'
+  | 'NO_TOKEN'
+  | 'WRONG_USER'
+  | 'CLOSED'
+  | 'LIMIT'
+  | 'EXPIRED';
 
 /**
  * The codes after which the same request, unchanged, may succeed later: those that have `retry: true` in the service's
@@ -24,8 +32,8 @@ interface Details {
 
 /**
  * An error of the service or of the client. The errors of the client are `TIMEOUT` (no answer in time), `UNREACHABLE` (no
- * connection), `NO_TOKEN` (the token function failed), `CLOSED` (`close()` or `leave()` was called) and `LIMIT` (the
- * outbox is full, or the room has too many messages).
+ * connection), `NO_TOKEN` (the token function failed), `WRONG_USER` (it returned a token of another user), `CLOSED`
+ * (`close()` or `leave()` was called), `LIMIT` (the outbox is full) and `EXPIRED` (the message is older than `outboxHours`).
  */
 export class ChatClientError extends Error {
   readonly code!: ClientErrorCode;

@@ -91,7 +91,7 @@ function showMark(item: InboxItem, mark: Mark): InboxItem {
   };
 }
 
-class ClientInbox extends Store<InboxEvents, InboxSnapshot> implements Inbox, ClientPart {
+export class ClientInbox extends Store<InboxEvents, InboxSnapshot> implements Inbox, ClientPart {
   state: Inbox['state'] = 'opening';
   error: ChatClientError | undefined;
   unreadRooms: ReadonlySet<number> = new Set();
@@ -168,6 +168,14 @@ class ClientInbox extends Store<InboxEvents, InboxSnapshot> implements Inbox, Cl
     this.#opening = {};
     this.#setState('closed');
     this.#host.connection.link?.request('inbox:close', {}, () => {});
+  }
+
+  /** Shows rooms of an earlier client until the inbox is open. */
+  restore(rooms: readonly InboxItem[], unread: readonly number[]): void {
+    if (this.#items.size > 0) return;
+    for (const item of rooms) this.#set(item);
+    this.unreadRooms = new Set(unread);
+    this.#handleChange();
   }
 
   onConnect(): void {

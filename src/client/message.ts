@@ -29,7 +29,8 @@ export interface Message extends Omit<Required<WireMessage>, Defaulted> {
   pending?: 'edit' | 'delete';
 }
 
-const defaults = {
+/** What the service omits. */
+export const defaults = {
   reply_to: null,
   thread: null,
   mentions: [],

@@ -9,6 +9,7 @@ export type QueuedMessage = QueuedAction<Message> &
   Outgoing & {
     /** The message's position in the log. Undefined until the message is stored. */
     rev?: number;
+    saved: boolean;
     /** What the application has seen last. */
     view?: Outgoing;
   };
@@ -57,9 +58,18 @@ export class Outbox {
     return this.#all;
   }
 
-  send(content: string, options: SendOptions): QueuedMessage {
+  send(content: string, given: SendOptions): QueuedMessage {
+    const { client_msg_id, ...options } = given;
+    const { queue } = this.#room;
+    const known = queue.messages.get(client_msg_id!) as QueuedMessage | undefined;
+    if (known) return known;
+    const outgoing = this.create(content, options, client_msg_id ?? createMessageId());
+    queue.enqueue(outgoing as QueuedAction);
+    return outgoing;
+  }
+
+  create(content: string, options: SendOptions, id: string): QueuedMessage {
     const { ref, queue } = this.#room;
-    const id = createMessageId();
     const outgoing: QueuedMessage = Object.assign(
       queue.create<Message, 'message:send'>({
         ...{ name: 'message:send', id },
@@ -70,9 +80,8 @@ export class Outbox {
           return toMessage(ack.message);
         },
       }),
-      { client_msg_id: id, content, options },
+      { client_msg_id: id, content, options, saved: false },
     );
-    queue.enqueue(outgoing as QueuedAction);
     return outgoing;
   }
 
@@ -107,10 +116,10 @@ export class Outbox {
 
 /** The message as it is now. Returns the same object until it changes. */
 function toView(queued: QueuedMessage): Outgoing {
-  const { state, error, confirmed, client_msg_id, content, options, view } = queued;
-  if (view?.state !== state || view.error !== error || view.confirmed !== confirmed) {
+  const { state, error, confirmed, client_msg_id, content, options, saved, view } = queued;
+  if (view?.state !== state || view.saved !== saved || view.error !== error || view.confirmed !== confirmed) {
     const [retry, discard] = [() => queued.retry(), () => queued.discard()];
-    queued.view = Object.freeze({ client_msg_id, content, options, state, error, confirmed, retry, discard });
+    queued.view = Object.freeze({ client_msg_id, content, options, saved, state, error, confirmed, retry, discard });
   }
   return queued.view!;
 }

@@ -15,7 +15,7 @@ export interface RoomConnection {
   readonly claims: Claims | undefined;
 }
 
-export interface Limits extends Timeouts, Required<Pick<ClientOptions, 'keep' | 'maxOutbox'>> {}
+export interface Limits extends Timeouts, Required<Pick<ClientOptions, 'keep' | 'maxOutbox' | 'outboxHours'>> {}
 
 export const defaultTimeouts: Timeouts = {
   answerMs: 10_000,
@@ -25,7 +25,7 @@ export const defaultTimeouts: Timeouts = {
   maxBackoffMs: 10_000,
 };
 
-export function readLimits({ keep = 1_000, maxOutbox = 1_000, timeouts }: ClientOptions): Limits {
+export function readLimits({ keep = 1_000, maxOutbox = 1_000, outboxHours = 24, timeouts }: ClientOptions): Limits {
   if (!(keep >= 1 && maxOutbox >= 1)) throw new TypeError('keep and maxOutbox must be at least 1');
-  return { ...defaultTimeouts, ...timeouts, keep, maxOutbox };
+  return { ...defaultTimeouts, ...timeouts, keep, maxOutbox, outboxHours };
 }

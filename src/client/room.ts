@@ -19,7 +19,7 @@ import { isMessage, type QueuedMessage } from './outbox.ts';
 import { addPersonal } from './reads.ts';
 import type { RoomConnection } from './room-connection.ts';
 import { keepEqual } from './store.ts';
-import { type JoinOption, Subscription } from './subscription.ts';
+import { type JoinOption, Subscription, type Timeline } from './subscription.ts';
 import { mayAffectUser } from './token.ts';
 import type {
   Ack,
@@ -32,6 +32,7 @@ import type {
   RoomInfo,
   ServerEventPayloads,
   Typist,
+  WireMessage,
 } from './wire.ts';
 
 /** In these states the room is joined, or the client will try to join it. */
@@ -40,6 +41,16 @@ const wantedStates: readonly RoomState[] = ['joining', 'joined', 'reconnecting']
 interface RoomHost {
   onLeft(room: Room): void;
   onOwnState(room: Room, ack?: object): void;
+}
+
+/** What is needed to continue in a room after a restart. */
+export interface RoomPosition {
+  cursor: string;
+  rev?: number;
+  info?: RoomInfo;
+  rights?: string;
+  messages?: readonly WireMessage[];
+  hasOlder?: boolean;
 }
 
 /** A room of the client. The second table of STATES.md shows its states and events. */
@@ -66,7 +77,7 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
       createList: (before) => this.createList(this.handleChanged, { before }),
       onChange: (change, isReplayed) => this.#handleChange(change, isReplayed),
       onAcknowledged: (joined) => this.#live.handleJoined(joined),
-      onJoined: (joined, isNewTimeline) => this.#handleJoined(joined, isNewTimeline),
+      onJoined: (...args) => this.#handleJoined(...args),
       onRejected: (error) => this.#handleRejected(error),
     });
     if (connection.state === 'closed') this.state = 'left';
@@ -86,11 +97,19 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
   }
 
   get rev(): number {
-    return this.#subscription.timeline?.rev ?? 0;
+    return this.timeline?.rev || 0;
+  }
+
+  get cursor(): string | undefined {
+    return this.timeline?.cursor;
+  }
+
+  get timeline(): Timeline | undefined {
+    return this.#subscription.timeline;
   }
 
   get list(): MessageList | undefined {
-    return this.#subscription.timeline?.list;
+    return this.timeline?.list;
   }
 
   get outbox(): readonly Outgoing[] {
@@ -120,6 +139,18 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
   override on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void {
     if (event === 'presence' || event === 'reads') this.#ask(event);
     return super.on(event, listener);
+  }
+
+  /** Continues at a position that the application or the storage has kept. Has no effect if the room has a position. */
+  restore({ info, rights, rev = Number.NaN, cursor, messages = [], hasOlder = true }: RoomPosition): void {
+    if (this.list) return;
+    const list = this.createList(this.handleChanged, {});
+    list.add({ messages, rev, has_more: hasOlder, next: null });
+    this.#subscription.timeline = { rev, cursor, list };
+    this.#subscription.roomId = info?.id;
+    this.info = info;
+    this.rights = rights ?? '';
+    this.changed();
   }
 
   joined(): Promise<void> {
@@ -258,9 +289,8 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     this.#setState('removed');
   }
 
-  #handleJoined(joined: Joined, isNewTimeline: boolean): void {
+  #handleJoined(joined: Joined, isNewTimeline: boolean, isReset?: boolean): void {
     const { room, rights } = joined;
-    const isReset = isNewTimeline && this.info !== undefined;
     // The client may already know a newer message than this answer, from an acknowledgement that arrived earlier.
     const last_seq = isNewTimeline ? room.last_seq : Math.max(room.last_seq, this.info?.last_seq ?? 0);
     this.info = keepEqual(this.info, { ...room, last_seq });

@@ -8,6 +8,8 @@ const lingerMs = 5_000;
  * added, and `stop` some time after the last listener has been removed.
  */
 export abstract class Store<Events extends { change: undefined }, Snapshot extends object> extends Emitter<Events> {
+  /** Called after each change, also of what is not in the snapshot. */
+  onTouched?: () => void;
   #snapshot: Snapshot | undefined;
   #isCurrent = false;
   #isChanging = false;
@@ -81,6 +83,7 @@ export abstract class Store<Events extends { change: undefined }, Snapshot exten
   /** Call this after a change. Emits `change` in the next microtask, once, if the snapshot is a new object by then. */
   changed(): void {
     this.#isCurrent = false;
+    this.onTouched?.();
     if (this.#isChanging) return;
     this.#isChanging = true;
     const before = this.#snapshot;

@@ -20,14 +20,15 @@ export interface SubscriptionEvents {
   onAcknowledged(joined: Joined): void;
   /**
    * `isNewTimeline` is true if the timeline was replaced by a new one with the latest page of history. If it is false, the
-   * timeline continues, and no change is missing.
+   * timeline continues, and no change is missing. `isReset` is true if it replaces another timeline.
    */
-  onJoined(joined: Joined, isNewTimeline: boolean): void;
+  onJoined(joined: Joined, isNewTimeline: boolean, isReset?: boolean): void;
   onRejected(error: ChatClientError): void;
 }
 
 /** The client's copy of the end of a room's log: the position in the log, and the latest messages. */
-interface Timeline {
+export interface Timeline {
+  /** `NaN` if only the cursor is known. */
   rev: number;
   cursor: string;
   readonly list: MessageList;
@@ -102,6 +103,9 @@ export class Subscription {
       if (error) return this.#handleFailure(error);
       this.roomId = ack.room.id;
       this.#events.onAcknowledged(ack);
+      const { timeline } = this;
+      // All changes since the cursor are in `events`.
+      if (timeline && ack.recovered && Number.isNaN(timeline.rev)) timeline.rev = ack.rev - ack.events.length;
       for (const change of ack.events) if (attempt === this.#pendingJoin) this.handle(change, { isReplayed: true });
       // A listener may have called `leave()` in the meantime.
       if (attempt !== this.#pendingJoin) return;
@@ -145,9 +149,9 @@ export class Subscription {
     else deliver();
   }
 
-  #handleJoined(joined: Joined, isNewTimeline: boolean): void {
+  #handleJoined(joined: Joined, isNewTimeline: boolean, isReset?: boolean): void {
     this.#backoff.reset();
-    this.#events.onJoined(joined, isNewTimeline);
+    this.#events.onJoined(joined, isNewTimeline, isReset);
   }
 
   /**
@@ -168,9 +172,10 @@ export class Subscription {
   }
 
   #completeTimeline({ timeline, buffered }: Loading, joined: Joined): void {
+    const isReset = this.timeline !== undefined;
     this.#loading = undefined;
     this.timeline = timeline;
-    this.#handleJoined(joined, true);
+    this.#handleJoined(joined, true, isReset);
     for (const deliver of buffered) deliver();
   }
 

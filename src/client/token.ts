@@ -73,7 +73,8 @@ export class TokenRefresh {
   #handleFailure(error: ChatClientError, remainingMs: number): void {
     if (this.#hasStopped) return;
     this.#events.onFailed(error);
-    this.schedule(remainingMs / 2);
+    // The error may have ended the link.
+    if (!this.#hasStopped) this.schedule(remainingMs / 2);
   }
 }
 

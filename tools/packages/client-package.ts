@@ -6,7 +6,9 @@ import { generateRestPaths } from './rest-paths.ts';
 import { generateWireTypes } from './wire-types.ts';
 
 /** The entry points of the package, by the names that users import. */
-const entryPoints = { '.': 'client', './inbox': 'inbox', './react': 'react', './rest': 'rest' } as const;
+const entryPoints = {
+  ...{ '.': 'client', './inbox': 'inbox', './storage': 'storage', './react': 'react', './rest': 'rest' },
+} as const;
 
 /** In which directory each format is, and the type of its files. */
 const formats = { esm: 'module', cjs: 'commonjs' } as const;

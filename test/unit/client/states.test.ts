@@ -154,7 +154,7 @@ class FakeRequests {
 
 describe('the connection states of the client', () => {
   const checkIntervalMs = 5_000;
-  const token = (level: number) => `x.${btoa(JSON.stringify({ sub: me, levelOnEntity: level }))}.x`;
+  const token = (level: number, sub = me) => `x.${btoa(JSON.stringify({ sub, levelOnEntity: level }))}.x`;
 
   class FakeLink {
     hasConnected = false;
@@ -195,6 +195,7 @@ describe('the connection states of the client', () => {
       const act = (action: string) => void this.#actions.push(action);
       const options = {
         url: 'http://localhost',
+        user: me,
         token: () => {
           act('call the token function');
           const { promise, resolve, reject } = Promise.withResolvers<string>();
@@ -254,9 +255,9 @@ describe('the connection states of the client', () => {
       await setImmediate();
     }
 
-    async returnToken(level = 1): Promise<boolean> {
+    async returnToken(level = 1, user = me): Promise<boolean> {
       const call = this.tokenCalls.shift();
-      call?.resolve(token(level));
+      call?.resolve(token(level, user));
       await setImmediate();
       return call !== undefined;
     }
@@ -319,6 +320,7 @@ describe('the connection states of the client', () => {
     'the refresh is due': 1,
     'the refresh gets a token': 2,
     'the refresh gets no token': 2,
+    'the refresh gets a token of another user': 2,
     'the service accepts a refresh with the same claims': 3,
     'the service accepts a refresh with other claims': 4,
     'the service refuses a refresh': 3,
@@ -412,6 +414,8 @@ describe('the connection states of the client', () => {
         answerCheck(machine, error('TIMEOUT')),
       'the token function returns a token': (machine) => machine.returnToken(),
       'the token function returns a token, socket.io-client rejects the options': (machine) => machine.returnToken(),
+      'the token function returns a token of another user': (machine) =>
+        machine.state() !== 'connected' && machine.returnToken(1, 'another user'),
       'the token function fails': (machine) => machine.failToken(),
       'the link connects': ({ link }) => {
         if (!link || link.hasEnded || link.hasConnected) return false;
@@ -434,6 +438,8 @@ describe('the connection states of the client', () => {
       'the refresh is due': (machine) => machine.state() === 'connected' && machine.elapse(),
       'the refresh gets a token': (machine) => machine.state() === 'connected' && machine.returnToken(),
       'the refresh gets no token': (machine) => machine.state() === 'connected' && machine.failToken(),
+      'the refresh gets a token of another user': (machine) =>
+        machine.state() === 'connected' && machine.returnToken(1, 'another user'),
       'the service accepts a refresh with the same claims': (machine) => answerRefresh(machine),
       'the service accepts a refresh with other claims': (machine) => answerRefresh(machine),
       'the service refuses a refresh': (machine) => answerRefresh(machine, error('UNAUTHENTICATED')),

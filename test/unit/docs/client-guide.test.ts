@@ -40,6 +40,7 @@ function compile(blocks: [language: string, block: string][]): string {
         'nano-messaging-client/inbox': [join(root, 'src/client/inbox.ts')],
         'nano-messaging-client/react': [join(root, 'src/client/react.ts')],
         'nano-messaging-client/rest': [join(root, 'src/client/rest.ts')],
+        'nano-messaging-client/storage': [join(root, 'src/client/storage.ts')],
       },
     };
     writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts', '*.tsx'] }));
@@ -83,8 +84,10 @@ describe('docs/guides/client.md', () => {
       TIMEOUT: true,
       UNREACHABLE: true,
       NO_TOKEN: true,
+      WRONG_USER: true,
       CLOSED: true,
       LIMIT: true,
+      EXPIRED: true,
     };
     /** Codes of REST only. */
     const administrative = [
@@ -101,7 +104,7 @@ describe('docs/guides/client.md', () => {
   });
 
   it('names every event of the client, and every timeout with its default', () => {
-    const client: Record<keyof ClientEvents, true> = { state: true, error: true, frame: true };
+    const client: Record<keyof ClientEvents, true> = { state: true, error: true, storage: true, frame: true };
     const room: Record<keyof RoomEvents, true> = {
       ...{ change: true, state: true, message: true, member: true, room: true, reset: true },
       ...{ dropped: true, outgoing: true, changed: true, typing: true, presence: true, reads: true },

@@ -1,0 +1,54 @@
+import type { ClientInbox, InboxItem } from './inbox.ts';
+import type { Records, StorageOp } from './storage-records.ts';
+
+const group = 'inbox/';
+const unreadKey = 'unread/rooms';
+
+/** Stores the rooms that an inbox lists. What is stored is only shown until the inbox is open, so the last writer wins. */
+export class StoredInbox {
+  readonly #inbox: ClientInbox;
+  readonly #records: Records;
+  #written = new Map<number, InboxItem>();
+  #unread: ReadonlySet<number> | undefined;
+
+  constructor(inbox: ClientInbox, records: Records) {
+    this.#inbox = inbox;
+    this.#records = records;
+  }
+
+  /** Shows what is stored. Returns the group to delete if it is damaged. */
+  restore(): string | undefined {
+    const items = this.#records.list(group);
+    try {
+      const unread = JSON.parse(this.#records.get(unreadKey)?.value ?? '[]');
+      this.#inbox.restore(
+        items.map(({ value }) => JSON.parse(value)),
+        unread,
+      );
+    } catch {
+      return group;
+    }
+  }
+
+  forget(): void {
+    this.#written.clear();
+    this.#unread = undefined;
+  }
+
+  collect(): StorageOp[] {
+    const { state, rooms, unreadRooms } = this.#inbox;
+    if (state !== 'open') return [];
+    const ops: StorageOp[] = [];
+    const listed = new Map(rooms.map((item) => [item.id, item]));
+    for (const [id, item] of listed)
+      if (this.#written.get(id) !== item)
+        ops.push({ put: { key: group + id, version: 0, value: JSON.stringify(item) } });
+    for (const { key } of this.#records.list(group))
+      if (!listed.has(Number(key.slice(group.length)))) ops.push({ delete: key });
+    if (this.#unread !== unreadRooms)
+      ops.push({ put: { key: unreadKey, version: 0, value: JSON.stringify([...unreadRooms]) } });
+    this.#written = listed;
+    this.#unread = unreadRooms;
+    return ops;
+  }
+}
