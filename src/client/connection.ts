@@ -141,10 +141,12 @@ export class Connection implements RoomConnection {
       // network that has no WebSockets may be a new one.
       const options = {
         ...{ serviceUrl: this.#serviceUrl, token, rememberUpgrade: this.#wasConnected },
+        isFirst: this.#connectedAt === 0,
         ...(transports && { transports }),
       };
       this.#currentLink = this.#openLink(options, this.limits, {
         onConnect: () => this.#handleConnect(token),
+        onSlow: this.#events.onError,
         onDisconnect: (error) => this.#handleDisconnect(error, token),
         onEvent: (name, payload) => this.#handleEvent(name, payload),
         onFrame: this.#events.onFrame,
@@ -211,7 +213,7 @@ export class Connection implements RoomConnection {
     // may have issued a valid one.
     if (code === 'TOKEN_REVOKED') return !wasConnected;
     if (code === 'UNAUTHENTICATED' || code === 'TOKEN_EXPIRED') return ++this.#rejectedTokens >= maxRejectedTokens;
-    return !isRetryable && code !== 'UNREACHABLE';
+    return !isRetryable && code !== 'UNREACHABLE' && code !== 'WRONG_SERVER';
   }
 
   #scheduleReconnect(error: ChatClientError): void {

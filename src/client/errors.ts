@@ -5,6 +5,7 @@ export type ClientErrorCode =
   | ErrorCode
   | 'TIMEOUT'
   | 'UNREACHABLE'
+  | 'WRONG_SERVER'
   | 'NO_TOKEN'
   | 'WRONG_USER'
   | 'CLOSED'
@@ -32,8 +33,9 @@ interface Details {
 
 /**
  * An error of the service or of the client. The errors of the client are `TIMEOUT` (no answer in time), `UNREACHABLE` (no
- * connection), `NO_TOKEN` (the token function failed), `WRONG_USER` (it returned a token of another user), `CLOSED`
- * (`close()` or `leave()` was called), `LIMIT` (the outbox is full) and `EXPIRED` (the message is older than `outboxHours`).
+ * connection), `WRONG_SERVER` (another server answers at the URL), `NO_TOKEN` (the token function failed), `WRONG_USER` (it
+ * returned a token of another user), `CLOSED` (`close()` or `leave()` was called), `LIMIT` (the outbox is full) and
+ * `EXPIRED` (the message is older than `outboxHours`).
  */
 export class ChatClientError extends Error {
   readonly code!: ClientErrorCode;

@@ -1,6 +1,7 @@
 import { io, type ManagerOptions, type Socket } from 'socket.io-client';
 import type { Timeouts } from './api.ts';
 import { ChatClientError } from './errors.ts';
+import { checkServer } from './server-check.ts';
 import type { ServiceUrl } from './service-url.ts';
 import { type Ack, namespace, type RefusedAck, type RequestName, type RequestPayload } from './wire.ts';
 
@@ -8,6 +9,8 @@ export type AckCallback<N extends RequestName> = (error: ChatClientError | undef
 
 export interface LinkEvents {
   onConnect(): void;
+  /** The link has not connected yet, and this is probably why. It goes on trying. */
+  onSlow(error: ChatClientError): void;
   /** Called exactly once. No other callback is called after it. */
   onDisconnect(error: ChatClientError): void;
   onEvent(name: string, payload: never): void;
@@ -17,6 +20,8 @@ export interface LinkEvents {
 export interface LinkOptions extends Pick<Partial<ManagerOptions>, 'transports' | 'rememberUpgrade'> {
   serviceUrl: ServiceUrl;
   token: string;
+  /** Whether the URL may be wrong: no link has connected yet. Then the link looks what answers there. */
+  isFirst: boolean;
 }
 
 /**
@@ -25,6 +30,9 @@ export interface LinkOptions extends Pick<Partial<ManagerOptions>, 'transports' 
  * connection, every answer will do.
  */
 const directRequests: readonly RequestName[] = ['message:send', 'token:refresh', 'connection:check'];
+
+/** If the first link is not connected after this time, it looks what answers at the URL. */
+const slowMs = 3_000;
 
 /**
  * One Socket.IO connection from its opening to its end. Each reconnect creates a new link, so no buffered frame and no
@@ -38,9 +46,14 @@ export class Link {
   readonly #pendingRequests = new Map<(error: ChatClientError) => void, unknown>();
   readonly #pacer = new RequestPacer();
   readonly #connectTimer: ReturnType<typeof setTimeout>;
+  #slowTimer: ReturnType<typeof setTimeout> | undefined;
   #hasEnded = false;
 
-  constructor({ serviceUrl, token, ...options }: LinkOptions, { answerMs, connectMs }: Timeouts, events: LinkEvents) {
+  constructor(
+    { serviceUrl, token, isFirst, ...options }: LinkOptions,
+    { answerMs, connectMs }: Timeouts,
+    events: LinkEvents,
+  ) {
     this.#events = events;
     this.#answerTimeoutMs = answerMs;
     this.#socket = io(serviceUrl.origin + namespace, {
@@ -51,15 +64,22 @@ export class Link {
       () => this.#handleEnd(new ChatClientError('TIMEOUT', `No connection within ${connectMs} ms`)),
       connectMs,
     );
+    if (isFirst)
+      this.#slowTimer = setTimeout(async () => {
+        const error = await checkServer(serviceUrl);
+        if (error && !this.#hasEnded && !this.#socket.connected) events.onSlow(error);
+      }, slowMs);
     this.#socket.on('connect', () => {
-      clearTimeout(this.#connectTimer);
+      this.#stopTimers();
       events.onConnect();
     });
-    this.#socket.on('connect_error', (error: Error & { data?: RefusedAck['error'] }) =>
-      this.#handleEnd(
-        error.data?.code ? ChatClientError.fromRefusal(error.data) : createUnreachableError(error.message, error),
-      ),
-    );
+    this.#socket.on('connect_error', async (error: Error & { data?: RefusedAck['error'] }) => {
+      this.#stopTimers();
+      if (error.data?.code) return this.#handleEnd(ChatClientError.fromRefusal(error.data));
+      const found = isFirst ? await checkServer(serviceUrl) : undefined;
+      const isWrong = found?.code === 'WRONG_SERVER';
+      this.#handleEnd(isWrong ? found : createUnreachableError(error.message, error));
+    });
     this.#socket.on('disconnect', (reason, details) =>
       this.#handleEnd(toDisconnectError(reason), isFrameTooLarge(details)),
     );
@@ -123,11 +143,16 @@ export class Link {
     this.#handleEnd(error);
   }
 
+  #stopTimers(): void {
+    clearTimeout(this.#connectTimer);
+    clearTimeout(this.#slowTimer);
+  }
+
   #handleEnd(error: ChatClientError, isFrameTooLarge = false): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#pacer.stop();
-    clearTimeout(this.#connectTimer);
+    this.#stopTimers();
     this.#socket.disconnect();
     this.#events.onDisconnect(error);
     const lossError = error.code === 'CLOSED' ? error : createUnreachableError('The connection was lost', error);

@@ -424,6 +424,12 @@ describe('the connection states of the client', () => {
         return true;
       },
       'the link is lost': (machine) => machine.lose(error('UNREACHABLE')),
+      'another server answers at the URL': (machine) => machine.refuse(error('WRONG_SERVER')),
+      'the first link is slow, and another server or nothing answers at the URL': ({ link }) => {
+        if (!link || link.hasEnded || link.hasConnected) return false;
+        link.events.onSlow(error('UNREACHABLE'));
+        return true;
+      },
       'the service refuses the link for now': (machine) => machine.refuse(error('UNAVAILABLE')),
       'the service rejects the token, for the first or second time in a row': (machine) =>
         machine.refuse(error('UNAUTHENTICATED')),

@@ -83,6 +83,7 @@ describe('docs/guides/client.md', () => {
     const own: Record<Exclude<ClientErrorCode, ErrorCode>, true> = {
       TIMEOUT: true,
       UNREACHABLE: true,
+      WRONG_SERVER: true,
       NO_TOKEN: true,
       WRONG_USER: true,
       CLOSED: true,
