@@ -1,16 +1,36 @@
 import { execFile, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import ts from '@tsd/typescript';
 import { expect } from 'chai';
+import { hasChromium } from '../helpers/chromium.ts';
 import { closeAfterRun, closeLater } from '../helpers/cleanup.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
+import { freePort } from '../helpers/free-port.ts';
+import { chatInReact } from '../helpers/react-chat.ts';
+import { tcpProxy } from '../helpers/tcp-proxy.ts';
+import { adminToken } from '../helpers/users.ts';
 
 const run = promisify(execFile);
 const checkout = resolve(import.meta.dirname, '../..');
 const home = mkdtempSync(join(tmpdir(), 'nano-package-'));
 const project = join(home, 'project');
+/** A copy of examples/react, in the project that has its dependencies. */
+const app = join(project, 'chat');
 /** What the scripts of a project find. The packages bring no Node.js, so it is that of the tests. */
 const path = [join(project, 'node_modules/.bin'), dirname(process.execPath), '/usr/local/bin', '/usr/bin', '/bin'];
 const env = { HOME: process.env.HOME, PATH: path.join(':') };
@@ -35,14 +55,13 @@ const token = await signToken({ userUUID }, 'a secret');
 const admin = createAdminClient({ url: 'http://127.0.0.1:1', token: 'the admin token', retries: 0 });
 console.log(token, await admin.revocations.list().catch(({ code }) => code));
 `;
-/** The oldest version of TypeScript that the declarations of the client support, beside that of this checkout. */
-const oldCompiler = 'typescript@5.4.5';
 let archiveBytes: Record<string, number>;
 
 /** In TypeScript, with everything strict and the declarations of the package checked as well. */
 const typedClient = `
 import { type Client, connect, type Message } from 'nano-messaging-client';
 import { inbox } from 'nano-messaging-client/inbox';
+import { ChatProvider, useRoom } from 'nano-messaging-client/react';
 import { createRestClient, type Paths, type RestClient } from 'nano-messaging-client/rest';
 
 export const client: Client = connect({ url: 'https://chat.example', token: async () => 'jwt' });
@@ -137,6 +156,23 @@ async function playgroundAt(url: string): Promise<string | undefined> {
   return /<meta name="tokens" content="(.+?)">/.exec(page)?.[1];
 }
 
+/** What a project with React and Vite has. Linked, so that the tests need no registry for it. */
+const reactTools = [
+  ...['react', 'react-dom', 'vite', '@vitejs/plugin-react', 'typescript'],
+  ...['@types/react', '@types/react-dom'],
+];
+
+/** Type-checks with TypeScript 5.4, the oldest version that the declarations of the client support. */
+function checkWithOldTypeScript(files: string[], options: ts.CompilerOptions): string {
+  const program = ts.createProgram(files, { ...options, noEmit: true, strict: true, skipLibCheck: false });
+  const host = {
+    getCanonicalFileName: (file: string) => file,
+    getCurrentDirectory: () => project,
+    getNewLine: () => '\n',
+  };
+  return ts.formatDiagnostics(ts.getPreEmitDiagnostics(program), host);
+}
+
 /** A CommonJS program that prints the state of its connection once it is connected. */
 const commonjs = `
 const { connect, ChatClientError } = require('nano-messaging-client');
@@ -171,7 +207,12 @@ describe('The packages, packed and installed into an empty project', function ()
     archiveBytes = Object.fromEntries(archives.map((name) => [name, statSync(join(packed, name)).size]));
     await run('mkdir', [project]);
     writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'empty', private: true, type: 'module' }));
-    await npm('install', '--prefer-offline', ...archives.map((name) => join(packed, name)), oldCompiler);
+    await npm('install', '--prefer-offline', ...archives.map((name) => join(packed, name)));
+    for (const name of reactTools) {
+      mkdirSync(dirname(join(project, 'node_modules', name)), { recursive: true });
+      symlinkSync(join(checkout, 'node_modules', name), join(project, 'node_modules', name));
+    }
+    cpSync(join(checkout, 'examples/react'), app, { recursive: true });
   });
 
   it('contain no tests, no TypeScript sources, and what their files link to', async () => {
@@ -250,8 +291,10 @@ describe('The packages, packed and installed into an empty project', function ()
     };
     const newest = join(checkout, 'node_modules/typescript/bin/tsc');
     await check(newest, ['server.ts', 'client.mts', 'client.cts']);
-    const old = { ...compilerOptions, target: 'es2022', lib: ['es2022', 'dom'], types: [] as string[] };
-    await check(join(project, 'node_modules/typescript/bin/tsc'), ['client.mts', 'client.cts'], old);
+    const old = { module: ts.ModuleKind.NodeNext, target: ts.ScriptTarget.ES2022, exactOptionalPropertyTypes: true };
+    const files = ['client.mts', 'client.cts'].map((file) => join(project, file));
+    const lib = ['lib.es2022.d.ts', 'lib.dom.d.ts'];
+    expect(checkWithOldTypeScript(files, { ...old, lib, types: [] })).to.equal('');
   });
 
   it('connect from a CommonJS program', async () => {
@@ -264,6 +307,58 @@ describe('The packages, packed and installed into an empty project', function ()
       ...{ cwd: project, env: { ...env, CHAT_URL: url, TOKEN: token.stdout.trim() } },
     });
     expect(stdout).to.equal('connected 0 true []\n');
+  });
+
+  describe('with examples/react, which has at most 200 lines of code', () => {
+    const sources = readdirSync(join(checkout, 'examples/react/src')).filter((name) => /\.tsx?$/.test(name));
+
+    it('type-check there, also with TypeScript 5.4', async () => {
+      const lines = sources.flatMap((name) =>
+        readFileSync(join(app, 'src', name), 'utf8')
+          .trimEnd()
+          .split('\n'),
+      );
+      expect(lines).to.have.length.within(100, 200);
+      const tsc = join(project, 'node_modules/typescript/bin/tsc');
+      const { stdout } = await run('node', [tsc, '-p', app, '--skipLibCheck', 'false'], { env }).catch(
+        (failed) => failed,
+      );
+      expect(stdout).to.equal('');
+      const old = {
+        ...{
+          module: ts.ModuleKind.ESNext,
+          moduleResolution: ts.ModuleResolutionKind.Bundler,
+          jsx: ts.JsxEmit.ReactJSX,
+        },
+        ...{ target: ts.ScriptTarget.ES2022, noUncheckedIndexedAccess: true, allowImportingTsExtensions: true },
+        ...{ lib: ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'], types: ['vite/client'] },
+      };
+      writeFileSync(
+        join(app, 'src/wrong.ts'),
+        "import { useRoom } from 'nano-messaging-client/react';\nuseRoom({});\n",
+      );
+      const found = checkWithOldTypeScript(
+        [...sources, 'wrong.ts'].map((name) => join(app, 'src', name)),
+        old,
+      );
+      expect(found.trim().split('\n')[0]).to.match(/wrong\.ts.*TS2345/);
+      expect(found.match(/error TS/g)).to.have.length(1);
+    });
+
+    it('are used by two people in their browsers, who read, write, edit, react, reply, type and are offline', async function () {
+      if (!hasChromium()) this.skip();
+      const vite = join(project, 'node_modules/vite/bin/vite.js');
+      await run('node', [vite, 'build', '--logLevel', 'warn'], { cwd: app, env });
+      const script = readdirSync(join(app, 'dist/assets')).find((name) => name.endsWith('.js'))!;
+      expect(gzipSync(readFileSync(join(app, 'dist/assets', script))).length).to.be.within(60_000, 110_000);
+      const secrets = ['JWT_SECRET=a secret of the example that nobody knows', `ADMIN_TOKEN=${adminToken}`];
+      const start = [...secrets, 'PORT=0', `DATA_DIR=${await migratedDirectory()}`, 'npx', 'nano-messaging', 'start'];
+      const { hostname, port } = new URL(await firstLine('env', start, /"url":"(http:[^"]+)"/));
+      const proxy = await tcpProxy(hostname, Number(port));
+      const preview = ['node', vite, 'preview', app, '--host', '127.0.0.1', '--port', String(await freePort())];
+      const chatUrl = `CHAT_URL=http://127.0.0.1:${proxy.port}`;
+      await chatInReact(await firstLine('env', [...secrets, chatUrl, 'NO_COLOR=1', ...preview], /(http:\S+)/), proxy);
+    });
   });
 
   it('says what its command can do', async () => {

@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
-import { createRequire } from 'node:module';
 import { type AddressInfo, connect } from 'node:net';
 import { expect } from 'chai';
-import type { Locator, Page } from 'playwright-core';
+import type { Locator } from 'playwright-core';
+import { violations } from '../helpers/axe.ts';
 import { browserWindow, chromium } from '../helpers/chromium.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { embedded, startNode } from '../helpers/node.ts';
@@ -11,15 +10,6 @@ import { createPerson, loadSample, openPlayground, type Playground } from '../he
 import { dataDirectory } from '../helpers/process.ts';
 import { createRoom, sendMessages } from '../helpers/rooms.ts';
 import { createUser } from '../helpers/users.ts';
-
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-/** Violations that axe finds, one line per element. Evaluated, because the page's policy would block a script element. */
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  return page.evaluate(`axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) =>
-    nodes.map(({ target, failureSummary }) => id + ' ' + target.join(' ') + ' ' + failureSummary.split('\\n')[1])))`);
-}
 
 const shown = { state: 'visible' } as const;
 const phone = { viewport: { width: 390, height: 844 } };

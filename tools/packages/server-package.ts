@@ -17,7 +17,8 @@ const contents = [
   'LICENSE',
 ];
 
-const isLeftOut = (path: string) => /\.map$|\.test\.yml$|^dist\/packages(\/|$)/.test(path);
+const isLeftOut = (path: string) =>
+  /\.map$|\.test\.yml$|^(dist\/packages|examples\/react\/(dist|node_modules))(\/|$)/.test(path);
 
 /**
  * Writes the package `nano-messaging` as a directory. Its manifest has neither the development dependencies nor the
