@@ -84,6 +84,8 @@ export interface MessagePages {
   loadOlder(limit?: number): Promise<readonly Message[]>;
   /** Loads the page after the last message. If there are then more than `keep` messages, the oldest are dropped. */
   loadNewer(limit?: number): Promise<readonly Message[]>;
+  /** Jumps to the newest messages: if `hasNewer`, the newest page replaces `messages`. */
+  loadLatest(limit?: number): Promise<readonly Message[]>;
 }
 
 /** What a view shows of a room. A snapshot never changes: each change creates a new object, with the same parts otherwise. */

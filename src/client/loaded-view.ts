@@ -83,6 +83,11 @@ export abstract class LoadedView<Snapshot extends object> extends MessageView<Th
     return super.loadNewer(limit);
   }
 
+  override async loadLatest(limit?: number): Promise<readonly Message[]> {
+    await this.loaded();
+    return super.loadLatest(limit);
+  }
+
   /** What listens to the view also keeps the room joined. */
   override hold(): () => void {
     const release = super.hold();

@@ -26,7 +26,8 @@ interface Reacted {
   changes?: readonly ReactionDelta[] | undefined;
 }
 
-type Direction = 'older' | 'newer';
+/** `latest`: the newest page, which replaces the messages. */
+type Direction = 'older' | 'newer' | 'latest';
 
 interface Page {
   messages: readonly WireMessage[];
@@ -102,7 +103,7 @@ export class MessageList {
         ? { after: after! }
         : !direction && around !== undefined
           ? { around }
-          : before !== undefined && { before };
+          : direction !== 'latest' && before !== undefined && { before };
     connection.link!.request(
       'message:history',
       { room_id, limit: Math.min(limit, connection.limits.keep), ...position, ...filter },
@@ -112,7 +113,7 @@ export class MessageList {
         const hasMore =
           direction === 'newer' ? this.hasNewer && this.#after !== after : this.hasOlder && this.before !== before;
         if (error || messages.length > 0 || !hasMore) callback(error, messages);
-        else this.load(callback, isWanted, { direction: direction ?? 'older', limit });
+        else this.load(callback, isWanted, { direction: direction === 'newer' ? direction : 'older', limit });
       },
       isWanted,
     );
@@ -125,7 +126,7 @@ export class MessageList {
     this.#pageDirection = direction;
     this.#page ??= new Promise<readonly Message[]>((resolve, reject) => {
       const { link } = this.#options.connection;
-      if (!(direction === 'newer' ? this.hasNewer : this.hasOlder)) return resolve([]);
+      if (!(direction === 'older' ? this.hasOlder : this.hasNewer)) return resolve([]);
       if (!link) throw new ChatClientError('UNREACHABLE', 'The client is not connected');
       this.startLoading();
       this.load(
@@ -214,6 +215,12 @@ export class MessageList {
    * there are now too many messages, those at the other end are dropped.
    */
   add(page: Page, direction?: Direction): readonly Message[] {
+    const replaced = this.#entries;
+    if (direction === 'latest') {
+      this.#entries = new Map();
+      this.#lastSeq = 0;
+      this.hasNewer = false;
+    }
     const [oldest = Number.POSITIVE_INFINITY] = this.#entries.keys();
     const isFirst = this.#entries.size === 0;
     const added = page.messages.filter(
@@ -230,6 +237,8 @@ export class MessageList {
     this.#move(page, direction);
     for (const change of this.#kept?.splice(0) ?? []) this.apply(change);
     this.#dropped.push(...this.#trim(direction === 'older' ? 'newer' : 'older'));
+    if (direction === 'latest')
+      for (const [seq, { shown }] of replaced) if (!this.#entries.has(seq)) this.#dropped.push(shown);
     return added.flatMap(({ seq }) => this.find(seq) ?? []);
   }
 

@@ -33,7 +33,11 @@ export abstract class MessageView<Events extends ThreadEvents, Snapshot extends 
     return this.#loadMore('newer', limit);
   }
 
-  async #loadMore(direction: 'older' | 'newer', limit: number | undefined): Promise<readonly Message[]> {
+  loadLatest(limit?: number): Promise<readonly Message[]> {
+    return this.#loadMore('latest', limit);
+  }
+
+  async #loadMore(direction: 'older' | 'newer' | 'latest', limit: number | undefined): Promise<readonly Message[]> {
     const { list } = this;
     const messages = (await list?.loadMore(direction, limit)) ?? noMessages;
     // If a reset has replaced the list, the page does not belong to the new list.

@@ -116,6 +116,21 @@ describe('a window of the client', () => {
     expect(seqs(window)).to.deep.equal(range(42, 61));
   });
 
+  it('becomes the tail with loadLatest(), and stays there after a reset', async () => {
+    const { room, next, openWindow, load, live, answerPage } = await openRoom({ count: 200 });
+    const { window } = await openWindow(50);
+    await load(window.loadLatest());
+    expect([seqs(window), window.hasNewer]).to.deep.equal([range(181, 200), false]);
+    live();
+    expect(seqs(window)).to.deep.equal(range(182, 201));
+    room.onDisconnect();
+    room.onConnect();
+    (await next('room:join')).answer(undefined, joined(900));
+    await answerPage(700);
+    const { around, before } = await answerPage();
+    expect([around, before]).to.deep.equal([undefined, undefined]);
+  });
+
   it('loads one page at a time in different directions', async () => {
     const { openWindow, answerPage, requests } = await openRoom();
     const { window } = await openWindow(50);
@@ -169,6 +184,32 @@ describe('the messages of a room of the client', () => {
     expect([seqs({ messages }), room.hasNewer]).to.deep.equal([range(86, 101), false]);
     live();
     expect(seqs(room)).to.deep.equal(range(83, 102));
+  });
+
+  it('jump to the newest page with loadLatest(), with what arrives meanwhile, and without a gap', async () => {
+    const { room, load, live, emitted, answerPage, requests } = await openRoom();
+    await load(room.loadOlder(15));
+    expect(seqs(room)).to.deep.equal(range(66, 85));
+    const dropped: number[] = [];
+    room.on('dropped', (messages) => void dropped.push(...seqs({ messages })));
+    const loading = room.loadLatest(10);
+    room.handle({
+      name: 'message:changed',
+      payload: { ...message(95, 'edited'), version: 101, rev: 101, cursor: cursorOf(101) },
+    } as Json);
+    expect(await answerPage()).to.deep.equal({ room_id: 7, limit: 10, top_level: true });
+    expect(seqs({ messages: await loading })).to.deep.equal(range(91, 100));
+    expect([seqs(room), room.hasOlder, room.hasNewer]).to.deep.equal([range(91, 100), true, false]);
+    expect(room.messages[4], 'a change that the page did not have').to.include({ content: 'edited' });
+    expect(dropped).to.deep.equal(range(66, 85));
+    room.handle(newMessage(102, 101));
+    expect(seqs(room)).to.deep.equal(range(91, 101));
+    expect(emitted).to.deep.equal(['message 101']);
+    expect(await room.loadLatest(), 'it is at the newest already').to.deep.equal([]);
+    expect(requests).to.deep.equal([]);
+    const older = await load(room.loadOlder(5));
+    expect([older.payload.before, seqs(room)]).to.deep.equal([91, range(86, 101).slice(0, 20)]);
+    live(102);
   });
 
   it('are marked as read by markRead() only if they reach the newest', async () => {
