@@ -141,7 +141,15 @@ export class ActionQueue {
   /** Sends all actions that may be sent now. Also call this when the room is joined again. */
   sendNext(): void {
     if (this.#connection.state === 'closed') return this.close();
-    for (const queued of [...this.changes]) this.#sendChange(queued);
+    // Only changes of the same message can overtake each other, or, without a message, those with the same key.
+    const related = new Map<string | number, QueuedAction[]>();
+    for (const queued of this.changes)
+      for (const subject of listSubjects(queued)) {
+        const group = related.get(subject);
+        if (group) group.push(queued);
+        else related.set(subject, [queued]);
+      }
+    for (const queued of [...this.changes]) this.#sendChange(queued, related);
     for (const queued of this.messages.values()) {
       if (queued.state !== 'pending') continue;
       if (!queued.isSending && !queued.backoff.isWaiting) this.#send(queued);
@@ -154,16 +162,19 @@ export class ActionQueue {
     return [...this.messages.values(), ...this.changes];
   }
 
-  #sendChange(queued: QueuedAction): void {
+  #sendChange(queued: QueuedAction, related: ReadonlyMap<string | number, readonly QueuedAction[]>): void {
     const { action, isSending, backoff } = queued;
     if (!this.changes.has(queued) || isSending) return;
     let isBlocked = false;
-    let isNewer = false;
-    for (const other of this.changes) {
-      if (other === queued) isNewer = true;
-      else if (isNewer && overtakes(other.action, action)) return this.#overtake(queued, other);
-      // All earlier changes that this one overtakes are being sent.
-      else if (!isNewer && overtakes(action, other.action)) isBlocked = true;
+    for (const subject of listSubjects(queued)) {
+      let isNewer = false;
+      for (const other of related.get(subject)!) {
+        if (other === queued) isNewer = true;
+        else if (!this.changes.has(other)) continue;
+        else if (isNewer && overtakes(other.action, action)) return this.#overtake(queued, other);
+        // All earlier changes that this one overtakes are being sent.
+        else if (!isNewer && overtakes(action, other.action)) isBlocked = true;
+      }
     }
     if (!isBlocked && !backoff.isWaiting) this.#send(queued);
   }
@@ -217,6 +228,8 @@ export class ActionQueue {
     this.#room.onChanged(queued);
   }
 }
+
+const listSubjects = ({ action }: QueuedAction): readonly (string | number)[] => action.seqs ?? [action.key!];
 
 const overtakes = (newer: Action, older: Action): boolean =>
   newer.key !== undefined &&
