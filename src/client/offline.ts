@@ -1,8 +1,7 @@
-import type { Client, ClientStorage, StorageState } from './api.ts';
+import type { Client, StorageState } from './api.ts';
+import type { ClientInbox } from './client-inbox.ts';
 import type { ChatClientError } from './errors.ts';
 import type { ClientHost, ClientPart } from './host.ts';
-import type { ClientInbox } from './inbox.ts';
-import { indexedDb } from './indexed-db.ts';
 import { MemoryStorage } from './memory-storage.ts';
 import type { Room } from './room.ts';
 import { Records, type Storage, type StorageOp } from './storage-records.ts';
@@ -11,20 +10,13 @@ import { deleteOutbox, listOutboxes, readOutbox, restoreMessage, StoredOutbox, s
 import { roomGroup, StoredRoom } from './stored-room.ts';
 import { type TabMessage, Tabs } from './tabs.ts';
 
-export interface OfflineOptions {
-  /**
-   * How many characters are stored for a user, 50 Mi by default. If there would be more, the rooms that have not changed
-   * for the longest time are deleted, but never unsent messages.
-   */
-  maxSize?: number;
-}
-
 type OfflineHost = ClientHost &
   Pick<Client, 'room' | 'state' | 'on' | 'close'> & { emit(event: 'storage', state: StorageState): void };
 
-interface Settings extends Required<OfflineOptions> {
+interface Settings {
   storage: Storage;
   user: string;
+  maxSize: number;
 }
 
 /** The states in the last table of STATES.md. */
@@ -45,24 +37,12 @@ interface Job {
 const timeoutMs = 2_000;
 /** Changes other than those of unsent messages are written together. */
 const writeDelayMs = 100;
-const defaultMaxSize = 50 * 1024 * 1024;
 
 /** Declared here, because the project compiles without the types of the DOM. */
 const page = globalThis as {
   addEventListener?(event: 'pagehide', listener: () => void): void;
   removeEventListener?(event: 'pagehide', listener: () => void): void;
 };
-
-/**
- * Keeps rooms, the inbox and unsent messages in the storage, by default in IndexedDB. Use it as the option `storage` of
- * `connect`, together with `user`.
- */
-export function offline(
-  storage: Storage = indexedDb(),
-  { maxSize = defaultMaxSize }: OfflineOptions = {},
-): ClientStorage {
-  return (client, user) => new Offline(client as OfflineHost, { storage, user, maxSize });
-}
 
 /**
  * Restores the parts of a client, and stores what changes. Nothing waits for the storage, except for the first connection

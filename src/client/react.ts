@@ -17,11 +17,8 @@ import { createClient } from './client.ts';
 import { type InboxSnapshot, lazyInbox } from './inbox.ts';
 import type { Presence, ReadReceipt, Typist } from './wire.ts';
 
-/** `user` is the UUID of the user who is signed in. For another user or URL, the provider connects another client. */
-export type ChatOptions = ClientOptions & { user?: string };
-
 export type ChatProviderProps = { children?: ReactNode } & (
-  | { options: ChatOptions; client?: never }
+  | { options: ClientOptions; client?: never }
   | { client: Client; options?: never }
 );
 
@@ -33,7 +30,8 @@ const ClientContext = createContext<Client | undefined>(undefined);
 
 /**
  * Gives a client to the hooks below it. With `options`, it connects a client when it is mounted, and closes the client
- * when it is unmounted; the `token` function may be another at each render. A given `client` is not closed.
+ * when it is unmounted. For another `user` or `url`, it connects another client; the `token` function may be another at
+ * each render. A given `client` is not closed.
  */
 export function ChatProvider({ options, client, children }: ChatProviderProps): ReactElement {
   return options
@@ -44,15 +42,15 @@ export function ChatProvider({ options, client, children }: ChatProviderProps): 
 /** A client that is connected while it is mounted. Creating it has no effect, because React may discard a render. */
 class OwnedClient {
   readonly client: Client;
-  options: ChatOptions;
+  options: ClientOptions;
   #closing: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: ChatOptions) {
+  constructor(options: ClientOptions) {
     this.options = options;
     this.client = createClient({ ...options, token: () => this.options.token() });
   }
 
-  isFor({ url, user }: ChatOptions): boolean {
+  isFor({ url, user }: ClientOptions): boolean {
     return url === this.options.url && user === this.options.user;
   }
 
@@ -66,7 +64,7 @@ class OwnedClient {
   }
 }
 
-function OwnedClientProvider({ options, children }: { options: ChatOptions; children?: ReactNode }): ReactElement {
+function OwnedClientProvider({ options, children }: { options: ClientOptions; children?: ReactNode }): ReactElement {
   const [owned, setOwned] = useState(() => new OwnedClient(options));
   const isCurrent = owned.isFor(options);
   if (!isCurrent) setOwned(new OwnedClient(options));

@@ -1,5 +1,6 @@
-import type { ClientInbox, InboxItem } from './inbox.ts';
+import type { ClientInbox } from './client-inbox.ts';
 import type { Records, StorageOp } from './storage-records.ts';
+import type { InboxItem } from './wire.ts';
 
 const group = 'inbox/';
 const unreadKey = 'unread/rooms';

@@ -63,8 +63,15 @@ import { type Client, connect, type Message } from 'nano-messaging-client';
 import { inbox } from 'nano-messaging-client/inbox';
 import { ChatProvider, useRoom } from 'nano-messaging-client/react';
 import { createRestClient, type Paths, type RestClient } from 'nano-messaging-client/rest';
+import { indexedDb, offline } from 'nano-messaging-client/storage';
 
-export const client: Client = connect({ url: 'https://chat.example', token: async () => 'jwt' });
+const user = 'aaaaaaaa-0000-4000-8000-000000000001';
+const storage = offline(indexedDb('chat'), { maxSize: 1_000_000 });
+export const client: Client = connect({ url: 'https://chat.example', token: async () => 'jwt', user, storage });
+export const useName = (): string | undefined => useRoom(1, ({ info }) => info?.name);
+export const provide = () => ChatProvider({ client });
+// @ts-expect-error it has neither options nor a client
+ChatProvider({});
 const room = client.room(1);
 room.on('message', (message: Message) => console.log(message.seq, message.content.length));
 room.on('member', ({ permissions, level }) => console.log(permissions?.length, level.toFixed()));

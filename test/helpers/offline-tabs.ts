@@ -1,13 +1,14 @@
 import { setImmediate } from 'node:timers/promises';
 import type { StorageState } from '../../src/client/api.ts';
+import { ClientInbox } from '../../src/client/client-inbox.ts';
 import { Emitter } from '../../src/client/emitter.ts';
 import type { ChatClientError } from '../../src/client/errors.ts';
 import type { ClientPart } from '../../src/client/host.ts';
-import { ClientInbox } from '../../src/client/inbox.ts';
 import { MemoryStorage } from '../../src/client/memory-storage.ts';
-import { Offline, type OfflineOptions } from '../../src/client/offline.ts';
+import { Offline } from '../../src/client/offline.ts';
 import { Room } from '../../src/client/room.ts';
 import { readLimits } from '../../src/client/room-connection.ts';
+import type { OfflineOptions } from '../../src/client/storage.ts';
 import type { Storage, StorageOp, StoredRecord } from '../../src/client/storage-records.ts';
 import { me } from './fake-room.ts';
 import type { Json } from './json.ts';

@@ -50,7 +50,7 @@ class Person {
   }
 }
 
-/** Two people use everything that examples/react can do. `network` is between them and the service. */
+/** Two people use everything that examples/react can do, also with a reload without a connection. `network` is between them and the service. */
 export async function chatInReact(url: string, network: TcpProxy): Promise<void> {
   const ada = await Person.signIn(url, 'Ada');
   const ben = await Person.signIn(url, 'Ben', { colorScheme: 'dark' });
@@ -94,6 +94,10 @@ export async function chatInReact(url: string, network: TcpProxy): Promise<void>
   network.cut();
   await ben.page.getByRole('status').getByText('Offline').waitFor();
   await ben.send('From the tunnel');
+  await ben.message('From the tunnel').getByText('sending…').waitFor();
+  await ben.page.reload();
+  await ben.button(/^Launch/).click();
+  await ben.message('All green since six').waitFor();
   await ben.message('From the tunnel').getByText('sending…').waitFor();
   network.restore();
   await ada.message('From the tunnel').waitFor();

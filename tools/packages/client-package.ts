@@ -42,7 +42,7 @@ export async function stageClientPackage(root: string, output: string): Promise<
       const types = generated[name] ?? readFileSync(join(compiled, `${name}.d.ts`), 'utf8');
       writeFileSync(
         join(target, `${name}.d.ts`),
-        types.replaceAll(/(from|import) (['"]\.\/[^'"]+)\.ts(['"])/g, '$1 $2.js$3'),
+        types.replaceAll(/(from |import |import\()(['"]\.\/[^'"]+)\.ts(['"])/g, '$1$2.js$3'),
       );
     }
   }

@@ -5,6 +5,7 @@ import { useSession } from './session.ts';
 
 export function Chat({ onSignOut }: { onSignOut: () => void }) {
   const { name, people } = useSession();
+  const client = chat.useChat();
   const { rooms } = chat.useInbox();
   const [opened, open] = useState<{ room: number; thread?: number }>();
   const { room, thread } = opened ?? { room: rooms[0]?.id };
@@ -13,7 +14,7 @@ export function Chat({ onSignOut }: { onSignOut: () => void }) {
       <nav aria-label="Rooms">
         <header>
           <h1>{name}</h1>
-          <Button onClick={onSignOut}>Sign out</Button>
+          <Button onClick={() => client.logout().finally(onSignOut)}>Sign out</Button>
         </header>
         {rooms.map(({ id, name, unread, last_message: last }) => (
           <Button key={id} aria-current={id === room} onClick={() => open({ room: id })}>

@@ -1,4 +1,5 @@
 import { ChatProvider } from 'nano-messaging-client/react';
+import { offline } from 'nano-messaging-client/storage';
 import { StrictMode, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import { Chat } from './chat.tsx';
@@ -25,7 +26,7 @@ function App() {
   };
   return (
     <SessionContext value={session}>
-      <ChatProvider options={{ url: session.url, user: session.user, token }}>
+      <ChatProvider options={{ url: session.url, user: session.user, token, storage: offline() }}>
         <Chat onSignOut={signOut} />
       </ChatProvider>
     </SessionContext>
