@@ -61,4 +61,25 @@ describeOneWiring('the client in a room of 50,000 messages', ({ startNode }) => 
     await waitUntil('the room has it, too', () => received.length === 3);
     expect(window.messages.slice(-clientRoom.messages.length)).to.deep.equal(clientRoom.messages);
   });
+
+  it('jumps to message 100, loads both ways while a message arrives, and jumps back to the newest', async function () {
+    this.timeout(60_000);
+    const { url, owner, room, clientRoom } = await openRoom();
+    const received = recordMessages(clientRoom);
+    const window = clientRoom.around(100);
+    window.on('change', () => {});
+    await window.loaded();
+    expect(ends(window)).to.deep.equal([50, 149]);
+    await sendMessages(url, owner, room, 'live');
+    while (window.hasOlder) await window.loadOlder(30);
+    await window.loadNewer(500);
+    expect([window.hasOlder, window.hasNewer, ends(window)]).to.deep.equal([false, true, [1, 649]]);
+    await waitUntil('the room has the message', () => received.length === 1);
+    const page = await window.loadLatest();
+    expect([page.length, window.hasNewer, ends(window)]).to.deep.equal([100, false, [count - 98, count + 1]]);
+    await sendMessages(url, owner, room, 'at the newest');
+    await waitUntil('the window has the message', () => window.messages.at(-1)!.content === 'at the newest');
+    expectNoGaps(window);
+    expect(received).to.deep.equal(['live', 'at the newest']);
+  });
 });

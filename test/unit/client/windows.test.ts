@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import type { MessagePages } from '../../../src/client/api.ts';
 import { createFakeRoom, cursorOf, joined, message, newMessage } from '../../helpers/fake-room.ts';
@@ -223,5 +225,40 @@ describe('the messages of a room of the client', () => {
     await load(room.loadNewer());
     room.markRead();
     expect(requests.find(({ name, payload }) => name === 'read:mark' && payload.seq === 100)).to.not.equal(undefined);
+  });
+});
+
+describe('the memory of the client', function () {
+  this.timeout(60_000);
+
+  it('does not grow in an hour of 20 messages a second, at the newest, in a window, and in a room that has moved away', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const measure = () => {
+      collect();
+      return process.memoryUsage().heapUsed / 1_048_576;
+    };
+    const rooms = await Promise.all([openRoom({ keep: 1_000 }), openRoom({ keep: 1_000 })]);
+    const [{ openWindow }, moved] = rooms;
+    const { window } = await openWindow(50);
+    const receive = (messages: number) => {
+      for (let n = 0; n < messages; n++)
+        for (const { room, live, emitted } of rooms) {
+          emitted.length = 0;
+          live();
+          if (n % 20 === 0) room.snapshot.messages.at(-1);
+        }
+    };
+    receive(2_000);
+    // Its newest messages are dropped, and new ones no longer enter.
+    await moved.load(moved.room.loadOlder(500));
+    expect([moved.room.hasNewer, window.hasNewer]).to.deep.equal([true, true]);
+    receive(3_000);
+    const before = measure();
+    receive(20 * 3_600);
+    const grown = measure() - before;
+    expect(rooms.map(({ room }) => room.messages.length)).to.deep.equal([1_000, 1_000]);
+    expect(window.messages).to.have.length(99);
+    expect(grown).to.be.below(3);
   });
 });
