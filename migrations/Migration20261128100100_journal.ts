@@ -1,4 +1,5 @@
 import { Migration } from '@mikro-orm/migrations';
+import { createAppendMessages } from './functions/append-messages.ts';
 
 const planned = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
   .map((setting) => `set ${setting} = off`)
@@ -125,7 +126,7 @@ end $$;`);
     );
 
     this.addSql(createAppendStraight(true));
-    this.addSql(createAppendMessages(true));
+    this.addSql(createAppendMessages({ hasJournal: true }));
 
     // Whether a message counts as unread for everybody but its emitter, and can be the last message of an item.
     this.addSql(`
@@ -182,7 +183,7 @@ $$;`);
     this.addSql('drop function count_mentions(bigint, bigint, uuid, uuid);');
     this.addSql('drop function count_unread(bigint, bigint, bigint, uuid);');
     this.addSql('drop function is_counted(messages);');
-    this.addSql(createAppendMessages(false));
+    this.addSql(createAppendMessages({ hasJournal: false }));
     this.addSql(createAppendStraight(false));
     this.addSql('drop trigger rooms_fix_active_at on rooms;');
     this.addSql('drop function fix_active_at();');
@@ -246,70 +247,6 @@ begin
   return query select array_to_string(v_id, ','), array_to_string(v_seq, ','), array_to_string(v_rev, ','),
     (select string_agg((extract(epoch from a.at) * 1000)::bigint::text, ',' order by a.ord)
      from unnest(v_at) with ordinality as a(at, ord));
-end $$;`;
-}
-
-/** The function of `Migration20261123230000_room_log`, with or without the journal. */
-function createAppendMessages(hasJournal: boolean): string {
-  return `
-create or replace function append_messages(
-  p_room bigint[], p_emitter uuid[], p_content text[], p_client text[], p_allowed boolean[], p_judged bigint[]
-) returns table (o_ord bigint, o_outcome text, o_id bigint, o_seq bigint, o_rev bigint, o_at timestamptz, o_updated timestamptz, o_content text)
-language plpgsql ${planned} as $$
-declare
-  v_now timestamptz;
-  v_locked bigint[];
-  v_others bigint[];
-begin
-  select array_agg(l.id) into v_locked from (
-    select r.id from rooms r where r.id = any(p_room) order by r.id for no key update skip locked
-  ) l;
-  select array_agg(r.id) into v_others from rooms r where r.id = any(p_room) and not r.id = any(coalesce(v_locked, '{}'));
-  if v_others is not null then
-    perform set_config('lock_timeout', '50ms', true);
-    begin
-      perform 1 from rooms r where r.id = any(v_others) order by r.id for no key update;
-      v_locked := v_locked || v_others;
-    exception when lock_not_available then
-      null;
-    end;
-  end if;
-  v_now := date_trunc('milliseconds', clock_timestamp());
-  return query
-  with item as materialized (
-    select i.*, r.id is not null as found, not i.room_id = any(coalesce(v_locked, '{}')) as busy, r.rights_rev, r.last_seq, r.last_rev, greatest(v_now, r.last_change_at) as at,
-           m.seq as known_seq
-    from unnest(p_room, p_emitter, p_content, p_client, p_allowed, p_judged)
-         with ordinality as i(room_id, emitter, content, client, allowed, judged, ord)
-    left join rooms r on r.id = i.room_id
-    left join messages m on m.room_id = i.room_id and m.emitter = i.emitter and m.client_msg_id = i.client
-  ), fresh as (
-    select i.*, row_number() over (partition by i.room_id order by i.ord) as n
-    from item i
-    where i.found and not i.busy and i.known_seq is null and i.allowed and i.judged = i.rights_rev
-  ), stored as (
-    insert into messages (room_id, seq, rev, emitter, content, client_msg_id, created_at, updated_at)
-    select f.room_id, f.last_seq + f.n, f.last_rev + f.n, f.emitter, f.content, f.client, f.at, f.at
-    from fresh f order by f.ord
-    returning messages.room_id, messages.seq, messages.id
-  ), moved as (
-    update rooms r set last_seq = r.last_seq + c.n, last_rev = r.last_rev + c.n, last_change_at = c.at${hasJournal ? ', active_at = c.at' : ''}
-    from (select f.room_id, count(*) as n, max(f.at) as at from fresh f group by f.room_id) c
-    where r.id = c.room_id
-    returning r.id
-  )${hasJournal ? ', touched as (insert into touches (what, room_id) select 1, moved.id from moved)' : ''}
-  select f.ord, 'stored', s.id, s.seq, f.last_rev + f.n, f.at, f.at, null::text
-    from fresh f join stored s on s.room_id = f.room_id and s.seq = f.last_seq + f.n
-  union all
-  select i.ord, 'duplicate', m.id, m.seq, m.rev, m.created_at, m.updated_at, m.content
-    from item i join messages m on m.room_id = i.room_id and m.seq = i.known_seq and not i.busy
-  union all
-  select i.ord, case when not i.found then 'gone' when i.busy then 'busy'
-                     when i.judged <> i.rights_rev then 'stale' else 'refused' end,
-         null, null, null, null, null, null
-    from item i
-    where (i.found and i.busy) or (i.known_seq is null and (not i.found or i.judged <> i.rights_rev or not i.allowed))
-  order by 1;
 end $$;`;
 }
 

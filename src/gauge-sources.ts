@@ -44,6 +44,7 @@ export function createGaugeSources({ context, cluster, store, clock, keySet, ...
     pendingPublishes: () => cluster.pendingPublishes,
     database: () => ({ isUp: store.isUp, failures: store.failures, ...store.load }),
     clockOffsetMs: () => clock.offsetMs,
+    deletedRooms: () => ({ ...context.rowRemoval.waiting, removedRows: context.rowRemoval.removedRows }),
     oldestTransactionMs: () => transactionWatch?.oldestMs ?? 0,
   };
 }

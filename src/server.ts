@@ -194,7 +194,7 @@ async function start(
     context.presence?.close();
     context.feeds.close();
     context.inbox.close();
-    const dispatched = context.webhooks.close();
+    const background = [context.webhooks.close(), context.rowRemoval.close()];
     revocations.close();
     clock.close();
     transactionWatch?.close();
@@ -204,7 +204,7 @@ async function start(
     service.close();
     workerSessions?.close();
     listener.terminate();
-    await Promise.all([closed, dispatched]);
+    await Promise.all([closed, ...background]);
     await cluster.close();
     await store.close();
   }
@@ -218,6 +218,7 @@ async function start(
     await listener.open();
     await service.open();
     await context.webhooks.open();
+    context.rowRemoval.open();
     if (link && workerSessions) {
       const { url } = listener.address();
       await link.open({ url, playgroundUrl: getPlaygroundUrl(), sessionPort: await workerSessions.open() });
@@ -229,8 +230,9 @@ async function start(
 
   const drain = () => {
     context.isDraining = true;
-    // Another node takes over the webhooks while this one drains.
+    // Another node takes over the webhooks and the deleted rooms while this one drains.
     void context.webhooks.close();
+    void context.rowRemoval.close();
     return drainServer({
       drainTimeoutMs: config.drainTimeoutMs,
       queue: context.queue,

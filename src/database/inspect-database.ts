@@ -179,7 +179,7 @@ export const nodeTables = [
   ...['rooms', 'permission_rules', 'messages', 'room_changes', 'revocations', 'service_identity', 'room_keys'],
   ...['room_custom', 'log_entries', 'reactions', 'reaction_counts', 'threads', 'thread_messages', 'mentions'],
   ...['positions', 'users_seen', 'touches', 'touches_epoch'],
-  ...['webhooks', 'webhook_positions', 'webhook_refusals', 'leases', 'events'],
+  ...['webhooks', 'webhook_positions', 'webhook_refusals', 'leases', 'events', 'deleted_rooms'],
 ];
 
 /** The functions that a node calls, and those that they call. Trigger functions need no privilege. */
@@ -190,7 +190,7 @@ export const nodeFunctions = [
   ...['initial_position', 'moved_position', 'unread_after', 'mentions_after'],
   ...['is_counted', 'inbox_items', 'inbox_rooms', 'touches_since', 'forget_touches', 'begin_touches_epoch'],
   ...['append_all', 'list_grantees', 'list_recipients'],
-  ...['webhook_rooms', 'move_webhook_positions', 'forget_events'],
+  ...['webhook_rooms', 'move_webhook_positions', 'forget_events', 'remove_deleted_rows'],
 ];
 
 const toList = (names: readonly string[]) => names.map((name) => `'${name}'`).join(', ');

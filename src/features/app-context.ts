@@ -26,6 +26,7 @@ import type { Receipts } from './reads/receipts.ts';
 import type { SeenUsers } from './reads/seen-users.ts';
 import type { Revocations } from './revocations/revocations.ts';
 import type { RegisteredJoinOption } from './rooms/join-options.ts';
+import type { RowRemoval } from './rooms/row-removal.ts';
 import type { Typing } from './typing/typing.ts';
 import type { Webhooks } from './webhooks/webhooks.ts';
 
@@ -51,6 +52,7 @@ export interface AppContext {
   positions: PositionQueue;
   seenUsers: SeenUsers;
   webhooks: Webhooks;
+  rowRemoval: RowRemoval;
   /** Undefined if presence is off. */
   presence: PresenceService | undefined;
   /** What clients may ask for when they join a room. */

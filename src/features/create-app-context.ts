@@ -29,6 +29,7 @@ import { Receipts } from './reads/receipts.ts';
 import { createSeenUsers } from './reads/seen-users.ts';
 import type { Revocations } from './revocations/revocations.ts';
 import { listJoinOptions } from './rooms/join-options.ts';
+import { createRowRemoval } from './rooms/row-removal.ts';
 import { Typing } from './typing/typing.ts';
 import { createWebhookReports } from './webhooks/reports.ts';
 import { createWebhooks } from './webhooks/webhooks.ts';
@@ -56,6 +57,7 @@ export function createAppContext(collaborators: Collaborators): AppContext {
   });
   const ephemeralServices = { bus: ephemeral, broadcasters, feeds: () => feeds };
   const { timeouts } = config;
+  const nodeName = config.nodeName ?? hostname();
   const typing = new Typing({
     ...ephemeralServices,
     ...{ events: metrics.ephemeral.typing, timeouts: timeouts?.typing },
@@ -103,12 +105,22 @@ export function createAppContext(collaborators: Collaborators): AppContext {
     seenUsers: createSeenUsers(store),
     webhooks: createWebhooks({
       ...{ store, log, endpoints: config.webhooks, retryHours: config.webhookRetryHours },
-      ...{ nodeName: config.nodeName ?? hostname(), timeouts: timeouts?.webhooks },
+      ...{ nodeName, timeouts: timeouts?.webhooks },
       createReports: (name) => createWebhookReports(name, { logger, metrics: metrics.webhooks, createFailureLog }),
       journalReport: createFailureLog(logger, {
         failing: 'the journal could not be read for the webhooks; trying again',
         recovered: 'the journal is read for the webhooks again',
       }),
+    }),
+    rowRemoval: createRowRemoval({
+      ...{ store, nodeName, timeouts: timeouts?.rowRemoval },
+      events: {
+        ...createFailureLog(logger, {
+          failing: 'the rows of deleted rooms could not be removed; trying again',
+          recovered: 'the rows of deleted rooms are removed again',
+        }),
+        removed: (room) => logger.info({ room }, 'rows of a deleted room removed'),
+      },
     }),
     joinOptions: listJoinOptions(features),
     acceptanceQueue: createAcceptanceQueue({ log, rights, bus }),

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import pg from 'pg';
-import { openLease } from '../../src/features/webhooks/lease.ts';
+import { openLease } from '../../src/database/lease.ts';
 import { movePositions, readRooms, registerEndpoint } from '../../src/features/webhooks/positions.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { embedded, startNode } from '../helpers/node.ts';
@@ -220,12 +220,12 @@ describe('A node without webhooks', () => {
         'one statement for each message',
       ).to.have.length(5);
       await rest(node.url, owner.token).delete(`/rooms/${room.id}`);
-      expect(texts.filter((text) => /webhook|leases|\bevents\b|touches_since/.test(text))).to.deep.equal([]);
+      expect(texts.filter((text) => /webhook|\bevents\b|touches_since/.test(text))).to.deep.equal([]);
     } finally {
       pg.Client.prototype.query = query;
     }
     const session = await databaseSession(database);
-    for (const table of ['webhooks', 'webhook_positions', 'events', 'leases'])
-      expect((await session.query(`select 1 from ${table}`)).rows, table).to.deep.equal([]);
+    for (const rows of ['webhooks', 'webhook_positions', 'events', "leases where name like 'webhook:%'"])
+      expect((await session.query(`select 1 from ${rows}`)).rows, rows).to.deep.equal([]);
   });
 });

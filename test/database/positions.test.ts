@@ -305,14 +305,5 @@ for (const [name, open] of Object.entries(stores)) {
       );
       expect(rows).to.deep.equal([{ grantee: ben }, { grantee: ben }]);
     });
-
-    it('deletes positions with their room', async () => {
-      const room = await newRoom();
-      await addRule(room, ben, 0);
-      await addMessages(room, {});
-      await mark(room, 1);
-      await store.query(ask('delete from rooms where id = $1::bigint'), [room]);
-      expect(await store.query(ask('select 1 from positions where room_id = $1::bigint'), [room])).to.deep.equal([]);
-    });
   });
 }

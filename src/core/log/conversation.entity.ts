@@ -1,8 +1,8 @@
 import { defineEntity, p } from '@mikro-orm/core';
 
 // SQL functions read and write these tables. The entities exist so that MikroORM can compare the tables with the
-// migrations. The tables have no foreign keys, because these would lock the row of the room; a trigger deletes the rows
-// together with their room.
+// migrations. The tables have no foreign keys, because these would lock the row of the room; the rows are removed
+// after the room was deleted.
 
 const roomId = () => p.bigint('number').primary();
 

@@ -4,7 +4,7 @@ import { RoomEntity } from './room.entity.ts';
 /**
  * A message is also an entry of the room's log; `rev` is its position there. The primary key is (room, seq), because
  * history is read in this order; `id` only identifies the message for clients. A foreign key would only slow down
- * inserts: messages are inserted under the room's lock, and a trigger deletes them with the room. The time needs no
+ * inserts: messages are inserted under the room's lock. They are removed after the room was deleted. The time needs no
  * index, because it never decreases as `seq` increases: `seq_at()` finds a date by binary search.
  */
 export const MessageEntity = defineEntity({

@@ -6,7 +6,7 @@ export const RoomChangeEntity = defineEntity({
   name: 'RoomChange',
   tableName: 'room_changes',
   properties: {
-    room: () => p.manyToOne(RoomEntity).primary().deleteRule('cascade'),
+    room: () => p.manyToOne(RoomEntity).primary().createForeignKeyConstraint(false),
     rev: p.bigint('number').primary(),
     kind: p.string().length(8).$type<'member' | 'room'>(),
     /** The `rule` or `room` of the change, in the form in which nodes send it to each other. */

@@ -25,10 +25,12 @@ const conditionNames = Object.keys(conditions) as Condition[];
 function createStatement(used: readonly Condition[]): Statement {
   const fitting = used.map((name, n) => `(${conditions[name].replaceAll('$', `$${n + 3}`)})`).join(' intersect ');
   const ids = fitting ? `select room_id as id from (${fitting}) fitting` : 'select id from rooms';
+  // The rules of a deleted room may still exist.
+  const exists = used.length > 0 ? 'exists (select 1 from rooms x where x.id = ids.id)' : 'true';
   return {
     name: ['admin_rooms', ...used].join('_'),
     text: `select ${roomColumns}, (select k.key from room_keys k where k.room_id = r.id) as key
-      from (select ids.id from (${ids}) ids where ids.id > $1::bigint order by ids.id limit $2::int) page
+      from (select ids.id from (${ids}) ids where ids.id > $1::bigint and ${exists} order by ids.id limit $2::int) page
       join rooms r on r.id = page.id order by r.id`,
   };
 }

@@ -11,8 +11,8 @@ export async function deleteRoom(context: AppContext, actor: Actor, ref: RoomRef
 }
 
 /**
- * Deletes the room with its rules and messages, and removes its subscribers on all nodes. `check` may refuse it while the
- * room is locked.
+ * Deletes the room, and removes its subscribers on all nodes. Its rules and messages are gone for everybody; their rows are
+ * removed afterwards. `check` may refuse it while the room is locked.
  */
 export async function removeRoom(
   context: AppContext,
@@ -28,4 +28,5 @@ export async function removeRoom(
   context.rights.invalidate(id);
   context.bus.publish({ kind: 'deleted', room_id: id });
   context.audit('room deleted', toAuditFields(id, author));
+  context.rowRemoval.wake();
 }

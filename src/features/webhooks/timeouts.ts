@@ -1,5 +1,5 @@
+import type { LeaseTimeouts } from '../../database/lease.ts';
 import type { EndpointTimeouts } from './endpoint-policy.ts';
-import type { LeaseTimeouts } from './lease.ts';
 import type { RefusalTimeouts } from './refused-rooms.ts';
 
 export interface WebhookTimeouts extends LeaseTimeouts, EndpointTimeouts, RefusalTimeouts {

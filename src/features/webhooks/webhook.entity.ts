@@ -44,18 +44,6 @@ const WebhookRefusalEntity = defineEntity({
   },
 });
 
-/** The node that does something for all nodes. `token` grows with every new holder. */
-const LeaseEntity = defineEntity({
-  name: 'Lease',
-  tableName: 'leases',
-  properties: {
-    name: p.string().length(128).primary(),
-    holder: p.text(),
-    token: p.bigint('number'),
-    until: p.datetime(3),
-  },
-});
-
 /** The creations (kind 1) and deletions (2) of rooms, which are in no room's log. */
 const EventEntity = defineEntity({
   name: 'Event',
@@ -68,4 +56,4 @@ const EventEntity = defineEntity({
   },
 });
 
-export const webhookTables = [WebhookEntity, WebhookPositionEntity, WebhookRefusalEntity, LeaseEntity, EventEntity];
+export const webhookTables = [WebhookEntity, WebhookPositionEntity, WebhookRefusalEntity, EventEntity];

@@ -24,6 +24,7 @@ export interface GaugeSources {
   database: () => { isUp: boolean; failures: number; busy: number; idle: number; max: number; waiting: number };
   clockOffsetMs: () => number;
   oldestTransactionMs: () => number;
+  deletedRooms: () => { rooms: number; messages: number; oldestMs: number; removedRows: number };
 }
 
 interface GaugeRow {
@@ -45,6 +46,7 @@ export function registerGauges(registers: Registry[], sources: GaugeSources): vo
     ...listInboxGauges(sources),
     ...listKeyGauges(sources),
     ...listDatabaseGauges(sources),
+    ...listDeletionGauges(sources),
   ]) {
     registerGauge({ registers, ...row });
   }
@@ -67,6 +69,12 @@ export function registerGauges(registers: Registry[], sources: GaugeSources): vo
     name: 'nano_messaging_database_failures_total',
     help: 'Statements and transactions that the database did not answer, or could not carry out at that moment.',
     read: () => toSingleValue(sources.database().failures),
+  });
+  registerCounter({
+    registers,
+    name: 'nano_messaging_removed_rows_total',
+    help: 'Rows of deleted rooms that this node has removed.',
+    read: () => toSingleValue(sources.deletedRooms().removedRows),
   });
 }
 
@@ -209,5 +217,23 @@ const listDatabaseGauges = (sources: GaugeSources): GaugeRow[] => [
     aggregator: 'max',
     help: 'How long the oldest transaction, standby or replication slot has kept PostgreSQL from removing old rows of this database.',
     read: () => toSingleValue(sources.oldestTransactionMs() / 1_000),
+  },
+];
+
+const listDeletionGauges = (sources: GaugeSources): GaugeRow[] => [
+  {
+    name: 'nano_messaging_deleted_rooms',
+    help: 'Deleted rooms whose rows are not all removed, when this node last looked.',
+    read: () => toSingleValue(sources.deletedRooms().rooms),
+  },
+  {
+    name: 'nano_messaging_deleted_rooms_messages',
+    help: 'Messages of these rooms that are not removed yet.',
+    read: () => toSingleValue(sources.deletedRooms().messages),
+  },
+  {
+    name: 'nano_messaging_deleted_rooms_oldest_seconds',
+    help: 'Time since the first of these rooms was deleted; 0 without any.',
+    read: () => toSingleValue(sources.deletedRooms().oldestMs / 1_000),
   },
 ];

@@ -1,4 +1,4 @@
-import type { Statement, Store } from '../../database/store.ts';
+import type { Statement, Store } from './store.ts';
 
 const acquireStatement: Statement = {
   name: 'acquire_lease',

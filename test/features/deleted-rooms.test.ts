@@ -1,0 +1,156 @@
+import { expect } from 'chai';
+import { openPglite } from '../../src/database/open-store.ts';
+import { putKeyedRoom } from '../helpers/admin-rooms.ts';
+import { databaseSession } from '../helpers/database-session.ts';
+import { migratedDirectory } from '../helpers/embedded-template.ts';
+import { readMetrics } from '../helpers/metrics.ts';
+import { type Alter, embedded, postgres, startNode } from '../helpers/node.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
+import { expectRefusal } from '../helpers/refusals.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { createMember, createRoom, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
+import { socketClient } from '../helpers/socket-client.ts';
+import { toQuery } from '../helpers/stores.ts';
+import { adminToken, createUser } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+
+const withShortTimeouts: Alter = (config) => ({
+  ...config,
+  timeouts: { rowRemoval: { lookMs: 100, leaseMs: 1_000, renewMs: 100 } },
+});
+
+/** Until the test ends the lease, no node removes rows, as if another node was working on a large room. */
+async function startBusyDatabase() {
+  const DATABASE_URL = await freshDatabase();
+  const first = await startNode(postgres, { DATABASE_URL }, withShortTimeouts);
+  const session = await databaseSession(DATABASE_URL);
+  await session.query("insert into leases values ('deleted rooms', 'another node', 1, now() + interval '1 hour')");
+  return {
+    url: first.url,
+    node: first,
+    start: () => startNode(postgres, { DATABASE_URL }, withShortTimeouts),
+    count: async (rows: string) => (await session.query(`select count(*)::int as n from ${rows}`)).rows[0].n as number,
+    endLease: () => session.query('update leases set until = now()'),
+  };
+}
+
+describe('A deleted room whose rows still exist [PostgreSQL]', function () {
+  this.timeout(60_000);
+  let database: Awaited<ReturnType<typeof startBusyDatabase>>;
+  before(async () => {
+    database = await startBusyDatabase();
+  });
+
+  it('is gone for its members, for their lists and inboxes, and for the backend', async () => {
+    const { url, count } = database;
+    const owner = createUser({ level: 100 });
+    const rules = [{ userUUID: owner.user, permissions: 'rwa' }];
+    const room = await putKeyedRoom(url, { rules });
+    const others = [await putKeyedRoom(url, { rules }), await putKeyedRoom(url, { rules })];
+    const person = rest(url, owner.token);
+    const backend = rest(url, adminToken);
+    const invited = await createMember(url, owner, room);
+    const sent = { content: 'a secret', client_msg_id: 'known' };
+    await person.post(`/rooms/${room.id}/messages`, sent);
+    await person.put(`/rooms/${room.id}/messages/1/reactions/👍`);
+    await person.put(`/rooms/${room.id}/read`, { seq: 1 });
+    const socket = await socketClient(url, owner);
+    await socket.request('room:join', { room_id: room.id });
+    const inbox = await socketClient(url, owner);
+    expect((await inbox.request('inbox:open', {})).rooms).to.have.length(3);
+
+    expect((await person.delete(`/rooms/${room.id}`)).status).to.equal(200);
+    expect(await count(`messages where room_id = ${room.id}`)).to.equal(1);
+    expect(await count(`permission_rules where room_id = ${room.id}`)).to.equal(2);
+
+    expect(await socket.next('room:removed')).to.deep.equal({ room_id: room.id, code: 'ROOM_DELETED' });
+    expect(await inbox.next('inbox:removed')).to.deep.equal({ room_id: room.id, code: 'ROOM_DELETED' });
+    for (const ref of [room.id, room.uuid, `key:${room.key}`]) {
+      const path = `/rooms/${ref}`;
+      for (const read of ['', '/messages', '/messages?seqs=1', '/messages/1/reactions', '/members', '/presence'])
+        expectRefusal(await person.get(path + read), 'NOT_FOUND');
+      expectRefusal(await person.post(`${path}/messages`, sent), 'NOT_FOUND');
+      expectRefusal(await person.patch(`${path}/messages/1`, { content: 'x' }), 'NOT_FOUND');
+      expectRefusal(await person.delete(`${path}/messages/1`), 'NOT_FOUND');
+      expectRefusal(await person.put(`${path}/messages/1/reactions/👍`), 'NOT_FOUND');
+      expectRefusal(await person.put(`${path}/read`, { seq: 1 }), 'NOT_FOUND');
+      expectRefusal(await person.put(`${path}/members`, { userUUID: invited.user, permissions: 'r' }), 'NOT_FOUND');
+      expectRefusal(await person.delete(path), 'NOT_FOUND');
+      expectRefusal(await backend.get(`/admin${path}`), 'NOT_FOUND');
+      expectRefusal(await backend.post(`/admin${path}/messages/1/recipients`, {}), 'NOT_FOUND');
+      expectRefusal(await backend.delete(`/admin${path}/messages?emitter=${owner.user}&after_seq=0`), 'NOT_FOUND');
+      expect((await socket.request('room:join', { room_id: ref })).error).to.include({ code: 'NOT_FOUND' });
+    }
+    const guest = await socketClient(url, invited);
+    expect((await guest.request('room:join', { room_id: room.id })).error).to.include({ code: 'NOT_FOUND' });
+    const ids = async (path: string) => (await person.get(path)).body.content.map(({ id }: { id: number }) => id);
+    const left = others.map(({ id }) => id);
+    expect(await ids('/rooms')).to.have.members(left);
+    expect(await ids('/rooms?inbox=true')).to.have.members(left);
+    expect((await inbox.request('inbox:open', {})).rooms).to.have.length(2);
+    const page = await backend.get(`/admin/rooms?user=${owner.user}&limit=1`);
+    expect(page.body.meta.next).to.equal(left[0]);
+    expect(page.body.content.map(({ id }: { id: number }) => id)).to.deep.equal([left[0]]);
+  });
+
+  it('leaves its key and its pair to another room, in which none of its messages is', async () => {
+    const { url, count } = database;
+    const ana = createUser({ level: 100 });
+    const ben = createUser();
+    const key = `pair-${ana.user}`;
+    const pair = { type: 'user2user', user_owner: ana.user, with: ben.user };
+    const former = await putKeyedRoom(url, pair, key);
+    await sendMessages(url, ben, former, 'a secret');
+    const again = await rest(url, ana.token).post('/rooms', { name: 'us', type: 'user2user', with: ben.user });
+    expect(again.body.content.room.id).to.equal(former.id);
+    await rest(url, adminToken).delete(`/admin/rooms/key:${key}`);
+    expect(await count(`messages where room_id = ${former.id}`)).to.equal(1);
+    const { id } = await putKeyedRoom(url, pair, key);
+    expect(id).to.be.above(former.id);
+    expect((await rest(url, ben.token).get(`/rooms/key:${key}/messages`)).body.content).to.deep.equal([]);
+  });
+
+  it('is counted in the metrics of each node until another node removes its rows', async () => {
+    const { url, start, count, endLease, node } = database;
+    const { owner, room } = await createRoomWithOwner(url);
+    await sendMessages(url, owner, room, 'one', 'two');
+    const before = await count('deleted_rooms');
+    await rest(url, owner.token).delete(`/rooms/${room.id}`);
+    const read = async (at: string, name: string) => (await readMetrics(at)).get(`nano_messaging_${name}`)!;
+    const other = await start();
+    for (const at of [url, other.url]) {
+      await waitUntil('it is counted', async () => (await read(at, 'deleted_rooms')) === before + 1);
+      expect(await read(at, 'deleted_rooms_messages')).to.be.above(1);
+      expect(await read(at, 'deleted_rooms_oldest_seconds')).to.be.above(0);
+    }
+    await node.close();
+    await endLease();
+    await waitUntil('the rows are removed', async () => (await count('deleted_rooms')) === 0);
+    for (const table of ['messages', 'permission_rules', 'positions'])
+      expect(await count(`${table} t where not exists (select 1 from rooms r where r.id = t.room_id)`)).to.equal(0);
+    await waitUntil('nothing is counted', async () => (await read(other.url, 'deleted_rooms')) === 0);
+    expect(await read(other.url, 'removed_rows_total')).to.be.above(5);
+    expect(await count("leases where name = 'deleted rooms' and until > now()")).to.equal(0);
+  });
+});
+
+describe('A deleted room [embedded (PGlite)]', () => {
+  it('loses its rows after the start of a node, although it was deleted by an earlier version or with SQL', async function () {
+    this.timeout(60_000);
+    const DATA_DIR = await migratedDirectory();
+    const first = await startNode(embedded, { DATA_DIR });
+    const { owner, room } = await createRoomWithOwner(first.url);
+    const other = await createRoom(first.url, owner);
+    await sendMessages(first.url, owner, room, 'one');
+    await first.close();
+    const store = await openPglite(DATA_DIR);
+    await store.query(toQuery('delete from rooms where id = $1::bigint'), [room.id]);
+    await store.close();
+    const second = await startNode(embedded, { DATA_DIR });
+    const read = async (name: string) => (await readMetrics(second.url)).get(`nano_messaging_${name}`)!;
+    await waitUntil('the rows are removed', async () => (await read('removed_rows_total')) > 1);
+    await waitUntil('nothing waits', async () => (await read('deleted_rooms')) === 0);
+    expectRefusal(await rest(second.url, owner.token).get(`/rooms/${room.id}`), 'NOT_FOUND');
+    expect((await rest(second.url, owner.token).get(`/rooms/${other.id}`)).status).to.equal(200);
+  });
+});
