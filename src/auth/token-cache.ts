@@ -11,20 +11,36 @@ const maxTokenBytes = 2_048;
 
 type Verify = (token: unknown) => Promise<Identity>;
 
-/**
- * Wraps `verify` so that the signature of a token is verified only once in 30 seconds. Its expiry and revocation are
- * checked at every call.
- */
-export function cacheVerification(verify: Verify, recheck: (identity: Identity) => void): Verify {
+/** The tokens whose signature was verified in the last 30 seconds. */
+export interface TokenCache {
+  /** Returns undefined if the token has to be verified. Throws an error if it was revoked after its verification. */
+  find(token: unknown): Identity | undefined;
+  /** Call this with the identity of a token that was just verified. */
+  add(token: unknown, identity: Identity): void;
+}
+
+export function createTokenCache(recheck: (identity: Identity) => void): TokenCache {
   const cache = new LRUCache<string, Identity>({ max: maxEntries, ttl: ttlMs });
-  return async (token) => {
-    const cached = typeof token === 'string' ? cache.get(token) : undefined;
-    if (cached && !hasExpired(cached)) {
+  return {
+    find(token) {
+      const cached = typeof token === 'string' ? cache.get(token) : undefined;
+      if (!cached || hasExpired(cached)) return undefined;
       recheck(cached);
       return cached;
-    }
+    },
+    add(token, identity) {
+      if (typeof token === 'string' && token.length <= maxTokenBytes) cache.set(token, identity);
+    },
+  };
+}
+
+/** Wraps `verify` so that it is called only for tokens that are not in the cache. */
+export function cacheVerification(verify: Verify, cache: TokenCache): Verify {
+  return async (token) => {
+    const cached = cache.find(token);
+    if (cached) return cached;
     const identity = await verify(token);
-    if (typeof token === 'string' && token.length <= maxTokenBytes) cache.set(token, identity);
+    cache.add(token, identity);
     return identity;
   };
 }

@@ -7,7 +7,7 @@ import { ChatError } from '../core/errors.ts';
 import { nilUuid, Uuid } from '../core/ids.ts';
 import type { Identity } from './identity.ts';
 import type { KeySet } from './key-set.ts';
-import { cacheVerification } from './token-cache.ts';
+import { cacheVerification, createTokenCache, type TokenCache } from './token-cache.ts';
 
 export interface Authenticator {
   /**
@@ -19,6 +19,8 @@ export interface Authenticator {
   recheck(identity: Identity): void;
   /** The strategy that passport runs for REST requests. `verify` runs the same strategy. */
   strategy: Strategy;
+  /** Shared by REST requests and `verify`. */
+  cache: TokenCache;
 }
 
 const level = z
@@ -268,5 +270,6 @@ export function createAuthenticator({ keys, audiences, issuers, isRevoked, onVer
       attempt.error = (reason) => reject(toTokenError(reason));
       attempt.authenticate({ headers: { authorization: `Bearer ${token}` } } as never);
     });
-  return { strategy, recheck, verify: cacheVerification(verify, recheck) };
+  const cache = createTokenCache(recheck);
+  return { strategy, recheck, cache, verify: cacheVerification(verify, cache) };
 }

@@ -3,6 +3,24 @@ import { z } from 'zod';
 const bareDate = /^\d{4}-\d{2}-\d{2}$/;
 const isoDate = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?$/;
 
+const dayMs = 86_400_000;
+const twoDigits = Array.from({ length: 60 }, (_, n) => String(n).padStart(2, '0'));
+const threeDigits = Array.from({ length: 1_000 }, (_, n) => String(n).padStart(3, '0'));
+let lastDay = { start: 0, prefix: '1970-01-01T' };
+
+/**
+ * Formats ms since 1970 in the same way as `Date.prototype.toISOString`, several times as fast: a page of history has a
+ * timestamp per message, most of them of the same day.
+ */
+export function toIsoText(at: number): string {
+  const start = Math.floor(Math.trunc(at) / dayMs) * dayMs;
+  if (start !== lastDay.start) lastDay = { start, prefix: new Date(start).toISOString().slice(0, -13) };
+  const ms = Math.trunc(at) - start;
+  const seconds = Math.floor(ms / 1_000);
+  const minutes = Math.floor(seconds / 60);
+  return `${lastDay.prefix}${twoDigits[Math.floor(minutes / 60)]}:${twoDigits[minutes % 60]}:${twoDigits[seconds % 60]}.${threeDigits[ms % 1_000]}Z`;
+}
+
 /**
  * Parses an inclusive bound of a time span to ms since 1970. A date without a time means the first millisecond of the
  * day for `from`, and the last for `to`, in UTC.

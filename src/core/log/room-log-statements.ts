@@ -1,6 +1,7 @@
 import type { Statement } from '../../database/store.ts';
 import type { Uuid } from '../ids.ts';
 import type { Room } from '../room.ts';
+import { toIsoText } from '../timestamp.ts';
 import type { Grant, MessageChange, RevisionChange } from './change.ts';
 import type { CustomData, Message, ReactionCount, ReactionDelta, Replies } from './message.ts';
 import type { RoomSnapshot, RuleSnapshot } from './room-snapshot.ts';
@@ -253,7 +254,7 @@ export const statements = {
 let lastTimestamp = { at: 0, text: new Date(0).toISOString() };
 
 function formatTimestamp(at: number): string {
-  if (at !== lastTimestamp.at) lastTimestamp = { at, text: new Date(at).toISOString() };
+  if (at !== lastTimestamp.at) lastTimestamp = { at, text: toIsoText(at) };
   return lastTimestamp.text;
 }
 

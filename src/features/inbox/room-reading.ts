@@ -4,6 +4,7 @@ import type { InboxItem, ListedRoom, RoomListItem } from '../../core/inbox-item.
 import { type RoomRow, toRoomOfRow, toRuleSnapshot } from '../../core/log/room-log-statements.ts';
 import type { RuleSnapshot } from '../../core/log/room-snapshot.ts';
 import type { Room } from '../../core/room.ts';
+import { toIsoText } from '../../core/timestamp.ts';
 import { toListItem } from '../rooms/list-item.ts';
 
 /** A user for whom an item is read. */
@@ -122,7 +123,7 @@ export class RoomReading {
     const { rules, recent, mentioning, mentions, people } = row;
     this.#head = row;
     this.#room = toRoomOfRow(row);
-    this.#activeAt = toDate(row.active);
+    this.#activeAt = toIsoText(row.active);
     this.#lastMessage = row.last && toLastMessage(row.last);
     for (const rule of rules ?? []) this.#rules.set(rule.entity_UUID, toRuleSnapshot(rule));
     this.#addRecent(recent ?? []);
@@ -246,14 +247,12 @@ function countAfter(ascending: readonly number[], limit: number): number {
   return ascending.length - low;
 }
 
-const toDate = (ms: number) => new Date(ms).toISOString();
-
 function toLastMessage({ seq, emitter, content, custom, at, updated, edited }: LastMessageRow) {
   return {
     ...{ seq, emitter, content },
     ...(custom !== null && { custom: JSON.parse(custom) as Record<string, unknown> }),
-    createdAt: toDate(at),
-    updatedAt: toDate(updated),
-    ...(edited !== null && { editedAt: toDate(edited) }),
+    createdAt: toIsoText(at),
+    updatedAt: toIsoText(updated),
+    ...(edited !== null && { editedAt: toIsoText(edited) }),
   };
 }

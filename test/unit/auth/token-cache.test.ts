@@ -1,7 +1,7 @@
 import { mock } from 'node:test';
 import { expect } from 'chai';
 import type { Identity } from '../../../src/auth/identity.ts';
-import { cacheVerification } from '../../../src/auth/token-cache.ts';
+import { cacheVerification, createTokenCache } from '../../../src/auth/token-cache.ts';
 import { ChatError } from '../../../src/core/errors.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 
@@ -23,7 +23,7 @@ function stage({ expiresAt = null as number | null } = {}) {
     const identity = { actor, issuedAt: 0, expiresAt, jti: token };
     recheck(identity);
     return identity;
-  }, recheck);
+  }, createTokenCache(recheck));
   return {
     ...{ verified, revoked, broken, verify },
     refusal: (token: unknown) =>
