@@ -160,7 +160,11 @@ export class Offline implements ClientPart {
   #adopt<P extends Room | ClientInbox, S extends StoredRoom | StoredInbox>(parts: Map<P, S>, part: P, stored: S): void {
     parts.set(part, stored);
     if (this.#isStoring) this.#restore(stored);
-    part.onTouched = () => this.#touch(part);
+    part.onTouched = () => {
+      stored.observe();
+      this.#touch(part);
+    };
+    stored.observe();
   }
 
   #restore(stored: StoredRoom | StoredInbox): void {

@@ -11,6 +11,7 @@ export class StoredInbox {
   readonly #records: Records;
   #written = new Map<number, InboxItem>();
   #unread: ReadonlySet<number> | undefined;
+  #wasOpen = false;
 
   constructor(inbox: ClientInbox, records: Records) {
     this.#inbox = inbox;
@@ -31,14 +32,19 @@ export class StoredInbox {
     }
   }
 
+  /** Call this after each change: the connection may be lost before the change is written. */
+  observe(): void {
+    if (this.#inbox.state === 'open') this.#wasOpen = true;
+  }
+
   forget(): void {
     this.#written.clear();
     this.#unread = undefined;
   }
 
   collect(): StorageOp[] {
-    const { state, rooms, unreadRooms } = this.#inbox;
-    if (state !== 'open') return [];
+    const { rooms, unreadRooms } = this.#inbox;
+    if (!this.#wasOpen) return [];
     const ops: StorageOp[] = [];
     const listed = new Map(rooms.map((item) => [item.id, item]));
     for (const [id, item] of listed)

@@ -48,6 +48,11 @@ export class StoredRoom {
     return this.room.info && roomGroup(this.room.info.id);
   }
 
+  /** Call this after each change: the connection may be lost before the change is written. */
+  observe(): void {
+    if (this.room.state === 'joined') this.#isMember = true;
+  }
+
   /** Call this if the records of the room were deleted. If the room is still used, it will be written again. */
   forget(): void {
     this.#written.clear();
@@ -96,7 +101,6 @@ export class StoredRoom {
     const { timeline, state, error, info, rights } = this.room;
     const { group } = this;
     if (!group || !timeline) return [];
-    if (state === 'joined') this.#isMember = true;
     if (state === 'removed' || (state === 'rejected' && !isLimit(error?.code))) {
       this.#isMember = false;
       this.forget();

@@ -70,6 +70,20 @@ describe('the storage of the client', () => {
     await expectSame(second);
   });
 
+  it('stores what arrived just before the connection was lost', async () => {
+    service.send('one');
+    const first = createTab();
+    const room = await first.open();
+    first.connect();
+    await waitUntil('it is joined', () => room.state === 'joined');
+    first.disconnect();
+    await first.stored();
+    first.crash();
+    const second = createTab();
+    await second.open();
+    expect(second.contents()).to.deep.equal(['one']);
+  });
+
   it('finds a room by the reference under which it was opened, and by its UUID', async () => {
     service.send('one');
     const first = createTab();
