@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { type BuildOptions, build } from 'esbuild';
+import { type BuildOptions, build, type StdinOptions } from 'esbuild';
 import type { Page } from 'playwright-core';
 import { browserWindow } from './chromium.ts';
 import { closeLater } from './cleanup.ts';
@@ -16,10 +16,10 @@ const alias = {
 };
 
 /** The bundle in the mode of development, in which React warns. */
-async function bundle(entry: string, options: BuildOptions): Promise<string> {
+async function bundle(entry: string | StdinOptions, options: BuildOptions): Promise<string> {
   const { outputFiles } = await build({
+    ...(typeof entry === 'string' ? { entryPoints: [join(project, 'test/fixtures/react', entry)] } : { stdin: entry }),
     ...{
-      entryPoints: [join(project, 'test/fixtures/react', entry)],
       bundle: true,
       write: false,
       alias,
@@ -39,9 +39,12 @@ export async function loadServerFixture(): Promise<{ render(config: object, toke
   return module.exports as { render(config: object, token: () => string): string };
 }
 
-/** Serves the page of test/fixtures/react/page.tsx. */
-export async function servePages(): Promise<{ url: string; setHtml(html: string): void }> {
-  const code = await bundle('page.tsx', { format: 'iife' });
+/** By default, test/fixtures/react/page.tsx. */
+export const bundleForReact = (entry: string | StdinOptions = 'page.tsx') => bundle(entry, { format: 'iife' });
+
+/** Serves a page with this script, by default test/fixtures/react/page.tsx. */
+export async function servePages(script?: string): Promise<{ url: string; setHtml(html: string): void }> {
+  const code = script ?? (await bundleForReact());
   let html = '';
   const server = createServer(({ url }, response) => {
     const isScript = url === '/page.js';

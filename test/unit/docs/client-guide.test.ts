@@ -16,7 +16,9 @@ import { fences } from '../../helpers/markdown.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
 const text = readFileSync(join(root, 'docs/guides/client.md'), 'utf8');
-const others = ['README.md', 'docs/guides/react.md'].map((path) => readFileSync(join(root, path), 'utf8'));
+const others = ['README.md', 'docs/guides/react.md', 'docs/guides/chat-in-ten-minutes.md'].map((path) =>
+  readFileSync(join(root, path), 'utf8'),
+);
 
 /** The code in the first cells of all table rows. */
 const named = [...text.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell]) =>
