@@ -4,7 +4,7 @@ import { describeOneWiring } from '../helpers/node.ts';
 import { loadServerFixture, openReactPage, type ReactTab, servePages } from '../helpers/react-pages.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { admin } from '../helpers/revocations.ts';
-import { createRoom, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
+import { createMember, createRoom, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import type { TestUser } from '../helpers/users.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
@@ -29,7 +29,7 @@ describeOneWiring('nano-messaging-client/react in Chromium', ({ url }) => {
   async function open() {
     const { owner, room } = await createRoomWithOwner(url(), { name: 'Launch' });
     opened = await openReactPage(pages.url);
-    const config = { url: url(), token: owner.token, room: room.id, other: room.id };
+    const config = { url: url(), token: owner.token, user: owner.user, room: room.id, other: room.id };
     return { ...opened, owner, room, config };
   }
 
@@ -57,14 +57,15 @@ describeOneWiring('nano-messaging-client/react in Chromium', ({ url }) => {
   });
 
   it('connects once more for another user, and not for another token function', async () => {
-    const { tab, call, counts, config } = await open();
+    const { tab, call, counts, config, owner, room } = await open();
+    const ben = await createMember(url(), owner, room);
     await call('strict', config);
     await tab.getByText('Launch, rwa').waitFor();
     await call('strict', config);
     await tab.evaluate('globalThis.first = page.client()');
-    await call('strict', config, 'ben');
+    await call('strict', { ...config, token: ben.token, user: ben.user });
     await waitUntil('the first connection is closed', () => counts().connections === 2 && counts().open === 1);
-    await tab.getByText('Launch, rwa').waitFor();
+    await tab.getByText('Launch, rw', { exact: true }).waitFor();
     expect(await tab.evaluate('[first.state, page.client().state]')).to.deep.equal(['closed', 'connected']);
   });
 
