@@ -19,6 +19,7 @@ const columns: [figure: string, heading: string][] = [
   ['cpuUsPerConnect', 'server µs/connect'],
   ['cpuUsPerJoin', 'CPU µs/join'],
   ['serverUsPerJoin', 'server µs/join'],
+  ['databasesUsPerRequest', 'databases µs/request'],
   ['databasesUsPerJoin', 'databases µs/join'],
   ['cpuUsPerRequest', 'CPU µs/request'],
   ['confirmP50Ms', 'confirm p50 ms'],

@@ -86,6 +86,8 @@ export class Crowd {
   #isClosing = false;
   #mayReturn = false;
   #unrecovered = 0;
+  /** How many connections that may return have ended, by the reason. */
+  #ends: Record<string, number> = {};
   #onConfirmed: (slot: number) => void = () => {};
   #onDelivered: (delivery: Delivery, slot: number) => void = () => {};
 
@@ -186,6 +188,10 @@ export class Crowd {
     return this.ended;
   }
 
+  get ends(): Record<string, number> {
+    return this.#ends;
+  }
+
   /** How many connections have ended and have not returned. */
   get ended(): number {
     return this.#slots.reduce((sum, { hasEnded }) => sum + Number(hasEnded), 0);
@@ -247,6 +253,7 @@ export class Crowd {
         if (this.#isClosing) return;
         if (this.#mayReturn && why.startsWith('closed')) {
           slot.hasEnded = true;
+          this.#ends[why] = (this.#ends[why] ?? 0) + 1;
           return;
         }
         this.#count.failed += 1;

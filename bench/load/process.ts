@@ -11,6 +11,7 @@ export interface Calls {
   drop: Crowd['drop'];
   comeBack: Crowd['comeBack'];
   ended: () => Promise<number>;
+  ends: () => Promise<Record<string, number>>;
   connectInboxes: Inboxes['connect'];
   openInboxes: Inboxes['open'];
   reportInboxes: () => Promise<ReturnType<Inboxes['report']>>;
@@ -41,6 +42,7 @@ const calls: Calls = {
   drop: () => crowd!.drop(),
   comeBack: (...args) => crowd!.comeBack(...args),
   ended: async () => crowd!.ended,
+  ends: async () => crowd!.ends,
   connectInboxes: (...args) => inboxes.connect(...args),
   openInboxes: (...args) => inboxes.open(...args),
   reportInboxes: async () => inboxes.report(),

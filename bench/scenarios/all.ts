@@ -9,6 +9,8 @@ import { inbox } from './inbox.ts';
 import { joining } from './joining.ts';
 import { manyRooms } from './many-rooms.ts';
 import { scaleConnections } from './scale-connections.ts';
+import { scaleDatabase } from './scale-database.ts';
+import { scaleMembers } from './scale-members.ts';
 import { sends } from './sends.ts';
 import { twoNodes } from './two-nodes.ts';
 import { upgrade } from './upgrade.ts';
@@ -26,5 +28,7 @@ export const scenarios: Scenario[] = [
   inbox,
   ...growth,
   ...scaleConnections,
+  scaleDatabase,
+  scaleMembers,
   upgrade,
 ];

@@ -35,6 +35,17 @@ describeEveryStore('The positions of a webhook', (store) => {
     expect(await readPosition(id, later)).to.equal(null);
   });
 
+  it('are inserted page by page, once, although two nodes register the name at the same time', async () => {
+    const rooms: number[] = [];
+    for (let n = 0; n < 5; n++) rooms.push(await insertRoom(store()));
+    const [one, other] = await Promise.all([
+      registerEndpoint(store(), 'paged', 2),
+      registerEndpoint(store(), 'paged', 2),
+    ]);
+    expect(one).to.deep.equal(other);
+    for (const room of rooms) expect(await readPosition(one.id, room)).to.equal(0);
+  });
+
   it('are written only by the holder of the lease, and only if they are as the holder has read them', async () => {
     const { id } = await registerEndpoint(store(), 'fenced');
     const [room, other] = [await insertRoom(store()), await insertRoom(store())];

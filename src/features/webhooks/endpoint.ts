@@ -10,7 +10,7 @@ import type { Receiver } from './receiver.ts';
 import type { WebhookTimeouts } from './timeouts.ts';
 
 export interface EndpointOptions {
-  store: Pick<Store, 'query' | 'isExclusive'>;
+  store: Pick<Store, 'query' | 'transaction' | 'isExclusive'>;
   log: Pick<RoomLog, 'snapshot'>;
   name: string;
   /** Undefined means all. */

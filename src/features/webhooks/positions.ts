@@ -51,19 +51,6 @@ export interface RoomBehind {
   ageMs: number;
 }
 
-const registerStatement: Statement = {
-  name: 'register_webhook',
-  isReadOnly: true,
-  text: `with made as (
-      insert into webhooks (name, created_at)
-      select $1::text, clock_timestamp() where not exists (select 1 from webhooks where name = $1::text)
-      on conflict do nothing returning id
-    )
-    insert into webhook_positions (webhook, room_id, rev)
-    select made.id, r.id, r.last_rev from made, rooms r
-    union all select made.id, e.room_id, -1 from made, events e where e.kind = 2`,
-};
-
 const endpointStatement: Statement = {
   name: 'read_webhook',
   isReadOnly: true,
@@ -158,9 +145,38 @@ const forgetStatement: Statement = {
 /** Rooms per page of a comparison. A page is one snapshot; long ones would keep PostgreSQL from removing old rows. */
 const pageSize = 50_000;
 
-/** Inserts the name and a position for each existing room, unless the name is known. */
-export async function registerEndpoint(store: Query, name: string): Promise<EndpointRow> {
-  await store.query(registerStatement, [name]);
+/**
+ * Inserts the name and a position for each existing room, unless the name is known. The positions are inserted page by
+ * page, in one transaction: one statement for a million rooms could take longer than a statement may take, and then no node
+ * could start. A room that changes or is created meanwhile is behind afterwards, so nothing is missing.
+ */
+export async function registerEndpoint(
+  store: Query & Pick<Store, 'transaction'>,
+  name: string,
+  rooms = pageSize,
+): Promise<EndpointRow> {
+  const known = await readEndpoint(store, name);
+  if (known) return known;
+  await store.transaction(async (em) => {
+    const [made] = await em.execute<{ id: number }[]>(
+      'insert into webhooks (name, created_at) values (?, clock_timestamp()) on conflict do nothing returning id',
+      [name],
+    );
+    // Another node has just registered the name.
+    if (!made) return;
+    await em.execute(
+      'insert into webhook_positions (webhook, room_id, rev) select ?::int, e.room_id, -1 from events e where e.kind = 2',
+      [made.id],
+    );
+    const [last] = await em.execute<{ id: number }[]>(lastRoomStatement.text);
+    for (let from = 0; from < last!.id; from += rooms) {
+      await em.execute(
+        `insert into webhook_positions (webhook, room_id, rev)
+         select ?::int, r.id, r.last_rev from rooms r where r.id > ?::bigint and r.id <= ?::bigint`,
+        [made.id, from, from + rooms],
+      );
+    }
+  });
   return (await readEndpoint(store, name))!;
 }
 
