@@ -11,6 +11,7 @@ import { manyRooms } from './many-rooms.ts';
 import { scaleConnections } from './scale-connections.ts';
 import { scaleDatabase } from './scale-database.ts';
 import { scaleMembers } from './scale-members.ts';
+import { scaleNodes } from './scale-nodes.ts';
 import { sends } from './sends.ts';
 import { twoNodes } from './two-nodes.ts';
 import { upgrade } from './upgrade.ts';
@@ -28,6 +29,7 @@ export const scenarios: Scenario[] = [
   inbox,
   ...growth,
   ...scaleConnections,
+  scaleNodes,
   scaleDatabase,
   scaleMembers,
   upgrade,

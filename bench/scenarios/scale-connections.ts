@@ -9,8 +9,11 @@ import { type Sample, spreadsOf } from '../statistics.ts';
 import { settledMibOf } from './growth-memory.ts';
 import { insertRooms } from './scale-rooms.ts';
 
-/** A process may have 20,000 descriptors on the usual machine of the tests, of which the service reserves 256. */
-const connections = Number(process.env.SCALE ?? 18_000);
+/**
+ * A process may have 20,000 descriptors on the machine of the benchmarks, of which the service reserves 256. BENCH_CONNECTIONS
+ * sets another number.
+ */
+const connections = Number(process.env.BENCH_CONNECTIONS ?? 18_000);
 const first = Math.min(1_000, connections / 2);
 const rooms = 10_000;
 /** The processes of the load. Each has a part of the connections. */
@@ -19,7 +22,7 @@ const messagesPerSecond = 200;
 /** The interval of pings: each connection is pinged once. */
 const silentSeconds = 25;
 /** The time over which clients come back. Those of a node that dies wait half a second to a second. */
-const spreadMs = 1_000;
+export const spreadMs = 1_000;
 const names = { chat: '/chat', socketio: 'Socket.IO' };
 const count = (n: number) => n.toLocaleString('en-US');
 
@@ -117,7 +120,9 @@ export async function during<T>(ours: Service, task: () => Promise<T>) {
   const result = await task();
   const seconds = (performance.now() - before.at) / 1_000;
   const stalls = await Promise.all(
-    ours.nodes.filter(({ child }) => child.exitCode === null).map((node) => node.stallMs()),
+    ours.nodes
+      .filter(({ child }) => child.exitCode === null && child.signalCode === null)
+      .map((node) => node.stallMs()),
   );
   const sample: Sample = {
     serverMsPerSecond: (cpuMsOf(ours.pids) - before.server) / seconds,

@@ -8,8 +8,8 @@ import { atMost, type Row, type Scenario } from '../scenario.ts';
 import { type Sample, spreadsOf } from '../statistics.ts';
 
 const members = 20_000;
-/** How many of the members are connected and join. */
-const joining = Number(process.env.SCALE ?? 5_000);
+/** How many of the members are connected and join; BENCH_CONNECTIONS sets another number. */
+const joining = Number(process.env.BENCH_CONNECTIONS ?? 5_000);
 const atOnce = 64;
 
 /** A room with a rule for each of its members: joins, a ban, a message, and whom to notify of it. */

@@ -1,0 +1,51 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { service } from '../contenders.ts';
+import { startLoad } from '../load/load.ts';
+import type { Row, Scenario } from '../scenario.ts';
+import { type Sample, spreadsOf } from '../statistics.ts';
+import { during, opener, returnedSample, sendAll, spreadMs, toSample } from './scale-connections.ts';
+import { insertRooms } from './scale-rooms.ts';
+
+const nodes = 3;
+/** After the death of a node, the others have room for its connections: each may have some 19,700. */
+const connections = nodes * Number(process.env.BENCH_CONNECTIONS ?? 12_000);
+const rooms = 10_000;
+const silentSeconds = 25;
+
+/** Three nodes at rest and while messages are sent, and the death of one of them, whose clients return to the others. */
+export const scaleNodes: Scenario = {
+  name: 'scale-nodes',
+  title: `${connections.toLocaleString('en-US')} connections on /chat to ${nodes} nodes, in ${rooms.toLocaleString('en-US')} rooms`,
+  isExtra: true,
+  async run(databases, { seconds }) {
+    const ours = await service(databases, { nodes, watchesStalls: true });
+    const faults: string[] = [];
+    const rows: Row[] = [];
+    const add = (name: string, sample: Sample) => {
+      rows.push({ name, figures: spreadsOf([sample]) });
+      process.stderr.write(`\n${name} ${JSON.stringify(sample)}`);
+    };
+    const ids = await insertRooms(ours, rooms);
+    // As many processes as nodes, so that the connections of a process are spread over all nodes.
+    const loads = Array.from({ length: nodes + 1 }, startLoad);
+    const opened = await during(ours, () => opener(ours, 'chat', loads, ids)(connections));
+    add('open', { connectsPerSecond: connections / opened.seconds, ...opened.sample });
+    const silent = await during(ours, () => pause(silentSeconds * 1_000));
+    add('silent, all nodes', silent.sample);
+    const sent = await during(ours, () => sendAll(loads, seconds));
+    add('200 messages/s, all nodes', { ...toSample(sent.result, faults), ...sent.sample });
+    const [dead] = ours.nodes;
+    const ended = new Promise((resolve) => dead!.child.once('exit', resolve));
+    dead!.child.kill('SIGKILL');
+    await ended;
+    await pause(500);
+    const returned = await during(ours, () =>
+      Promise.all(loads.map((load) => load.comeBack({ urls: ours.urls.slice(1), spreadMs }))),
+    );
+    add('the clients of a dead node return', { ...returnedSample(returned.result, faults), ...returned.sample });
+    const again = await during(ours, () => sendAll(loads, seconds));
+    add('200 messages/s, two nodes', { ...toSample(again.result, faults), ...again.sample });
+    for (const load of loads) process.kill(load.pid, 'SIGKILL');
+    return { rows, reaches: [], faults };
+  },
+};
