@@ -90,7 +90,11 @@ export class FakeService {
       const rev = from + n + 1;
       const isSkipped = given.has(seq);
       given.add(seq);
-      return isSkipped ? this.#toEvent('change:skipped', seq, rev) : this.#toEvent(name, seq, rev);
+      if (isSkipped) return this.#toEvent('change:skipped', seq, rev);
+      if (name === 'message:new') return this.#toEvent(name, seq, rev);
+      // The present state, whatever the entry is about.
+      const event = this.#toEvent('message:changed', seq, rev);
+      return { ...event, payload: { reactions: [], ...event.payload } };
     });
     return { ...joined, recovered: true, events };
   }

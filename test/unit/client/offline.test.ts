@@ -141,6 +141,91 @@ describe('the storage of the client', () => {
     expect((await readStored(storage)).messages.map(({ seq }) => seq).slice(-3)).to.deep.equal([149, 150, 151]);
   });
 
+  describe('of several tabs', () => {
+    /** Numbers that look random, the same for the same seed. */
+    const createRandom = (seed: number) => () => {
+      seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+      return seed / 2_147_483_648;
+    };
+
+    it('never has a position ahead of its messages, in whatever order tabs fall behind, write, crash and reload', async function () {
+      this.timeout(120_000);
+      for (let seed = 1; seed <= 6; seed++) {
+        service = new FakeService();
+        service.maxReplay = seed % 3 === 0 ? 4 : 500;
+        storage = new SharedStorage();
+        const random = createRandom(seed);
+        const pick = (count: number) => Math.floor(random() * count);
+        const running: Tab[] = [];
+        const open = async (n: number) => {
+          running[n] = createTab();
+          await running[n].open();
+        };
+        for (const n of [0, 1, 2]) await open(n);
+        let sent = 0;
+        for (let step = 0; step < 30; step++) {
+          const n = pick(3);
+          const tab = running[n]!;
+          const steps: (() => unknown)[] = [
+            () => service.send(`${step}`),
+            () => service.messages.length > 0 && service.edit(1 + pick(service.messages.length), `edit ${step}`),
+            () => service.messages.length > 0 && service.react(1 + pick(service.messages.length), step),
+            () => tab.connect(),
+            () => tab.connect(),
+            () => tab.disconnect(),
+            () => tab.freeze(),
+            () => tab.thaw(),
+            async () => {
+              const outgoing = tab.room(7).send(`own ${step}`);
+              await waitUntil('it is saved', () => tab.room(7).outbox.every(({ saved }) => saved));
+              sent += outgoing ? 1 : 0;
+            },
+            () => new Promise((resolve) => setTimeout(resolve, 110)),
+            async () => {
+              tab.crash();
+              await open(n);
+            },
+            async () => {
+              tab.thaw();
+              tab.close();
+              await tab.stored();
+              await open(n);
+            },
+          ];
+          await steps[pick(steps.length)]!();
+          await new Promise((resolve) => setImmediate(resolve));
+          if (step % 10 !== 9) continue;
+          // What a tab would show that is opened now is a part of the history, as it was at its position.
+          const { messages, hasOlder } = await readStored(storage);
+          const seqs = messages.map(({ seq }) => seq);
+          expect(seqs, `seed ${seed}`).to.deep.equal(seqs.map((_, n) => seqs[0] + n));
+          expect(hasOlder || seqs.length === 0 || seqs[0] === 1, `seed ${seed}`).to.equal(true);
+        }
+        // One after the other, in this order, so that the last one is behind.
+        for (const tab of running) {
+          tab.thaw();
+          tab.connect();
+          await tab.caughtUp();
+        }
+        const own = () => service.messages.filter(({ client_msg_id }) => client_msg_id !== null);
+        await waitUntil(`${sent} are sent, seed ${seed}`, () => own().length >= sent, 15_000);
+        expect(own().length, `seed ${seed}`).to.equal(sent);
+        for (const tab of running) await tab.caughtUp();
+        service.send('last');
+        for (const tab of running) await tab.caughtUp();
+        const { messages, rev } = await readStored(storage);
+        expect(rev, `seed ${seed}`).to.equal(service.rev);
+        const pickFields = ({ seq, content, reactions = [] }: Json) => ({ seq, content, reactions });
+        const wire = service.messages.map(pickFields);
+        for (const shown of [messages, ...running.map((tab) => tab.room(7).messages as Json[])]) {
+          expect(shown.length, `seed ${seed}`).to.be.greaterThan(0);
+          expect(shown.map(pickFields), `seed ${seed}`).to.deep.equal(wire.slice(-shown.length));
+        }
+        for (const tab of running) tab.close();
+      }
+    });
+  });
+
   describe('with unsent messages', () => {
     it('sends them after a crash under the same ids, in their order, and shows them until then', async () => {
       const first = createTab();
