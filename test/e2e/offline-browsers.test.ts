@@ -244,8 +244,16 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
         const left = await read(indexedDb(), user);
         if (left !== '' && !rejected.includes('clear')) wrong.push(`${n}: ${left} is left`);
       }
-      return { wrong, most };
-    })) as { wrong: string[]; most: number };
+      const storage = indexedDb();
+      const versions = [2, 1, 3];
+      const stored: string[] = [];
+      for (const version of versions) {
+        await storage.write([{ put: { key: 'a/1', version, value: `version ${version}` } }], 'user');
+        stored.push(await read(storage, 'user'));
+      }
+      return { wrong, most, stored };
+    })) as { wrong: string[]; most: number; stored: string[] };
+    expect(outcome.stored).to.deep.equal(['a/1 version 2', 'a/1 version 2', 'a/1 version 3']);
     expect(outcome.wrong).to.deep.equal([]);
     expect(outcome.most).to.be.within(15, 60);
   });
