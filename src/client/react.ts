@@ -157,11 +157,11 @@ function listenPerFrame(listen: (changed: () => void) => () => void, changed: ()
 }
 
 /** Renders only if the selection changes. Nothing is requested before the component is mounted. */
-function useSnapshot<S, T>(
-  source: Source<S>,
+function useSnapshot<R extends Source<S>, S, T>(
+  source: R,
   initial: S,
   select: (snapshot: S) => T,
-  listen: (source: Source<S>, changed: () => void) => () => void = onChange,
+  listen: (source: R, changed: () => void) => () => void = onChange,
 ): T {
   const shown = useRef<{ value: T } | undefined>(undefined);
   const [getSelection, getInitial] = useMemo(() => {
@@ -179,7 +179,7 @@ function useSnapshot<S, T>(
   return value;
 }
 
-const onChange = <S>(source: Source<S>, changed: () => void) => source.on('change', changed);
+const onChange = (source: Source<unknown>, changed: () => void) => source.on('change', changed);
 const selectAll = <S>(snapshot: S) => snapshot;
 
 /** All rooms of the user. `inbox(useChat()).loadMore()` loads more of them. */
@@ -207,7 +207,7 @@ export function useMessages(id: number | string): MessagesView {
 
 /** The replies to the message with this `seq`. `root` is undefined until it is loaded. */
 export function useThread(id: number | string, seq: number): ThreadView {
-  const view = useSnapshot<ThreadSnapshot, ThreadSnapshot>(useChat().room(id).thread(seq), initialThread, selectAll);
+  const view = useSnapshot(useChat().room(id).thread(seq), initialThread, selectAll<ThreadSnapshot>);
   const outbox = useOutbox(id, seq);
   return useMemo(() => ({ ...view, outbox }), [view, outbox]);
 }
@@ -222,12 +222,12 @@ export function useTyping(id: number | string, thread?: number): readonly Typist
 
 /** Who is in the room. Null if the service has no presence, undefined until the service has answered. */
 export function usePresence(id: number | string): Presence | null | undefined {
-  return useSnapshot(useChat().room(id), initialRoom, selectPresence, onPresence as typeof onChange);
+  return useSnapshot(useChat().room(id), initialRoom, selectPresence, onPresence);
 }
 
 /** How far users have read: yourself and, in a room with `receipts`, the others. */
 export function useReads(id: number | string): readonly ReadReceipt[] {
-  return useSnapshot(useChat().room(id), initialRoom, selectReads, onReads as typeof onChange);
+  return useSnapshot(useChat().room(id), initialRoom, selectReads, onReads);
 }
 
 const selectPresence = ({ presence }: RoomSnapshot) => presence;

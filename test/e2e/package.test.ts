@@ -228,6 +228,10 @@ describe('The packages, packed and installed into an empty project', function ()
     const unwanted = [...files, ...client].filter((file) => /\.test\.|\.map$|mocha|^(?!dist).*\.env/.test(file));
     expect(unwanted).to.deep.equal([]);
     expect(client.filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'))).to.deep.equal([]);
+    for (const format of ['esm', 'cjs']) {
+      const hooks = readFileSync(join(project, 'node_modules/nano-messaging-client/dist', format, 'react.js'), 'utf8');
+      expect(hooks).to.match(/^"use client";\n/);
+    }
     expect(files).to.include.members(['dist/src/bin/cli.js', 'dist/src/index.d.ts', 'README.md', 'LICENSE']);
     for (const [name, found] of Object.entries({ 'nano-messaging': files, 'nano-messaging-client': client })) {
       const manifest = JSON.parse(readFileSync(join(project, 'node_modules', name, 'package.json'), 'utf8'));

@@ -39,7 +39,11 @@ export async function stageClientPackage(root: string, output: string): Promise<
       writeFileSync(join(target, `${name}.js`), code);
     }
     for (const name of declarations) {
-      const types = generated[name] ?? readFileSync(join(compiled, `${name}.d.ts`), 'utf8');
+      const isCopy = name in generated && format === 'esm';
+      // The generated types are large. ES modules may import those of CommonJS, but not the other way round.
+      const types = isCopy
+        ? `export type * from '../cjs/${name}.js';\n`
+        : (generated[name] ?? readFileSync(join(compiled, `${name}.d.ts`), 'utf8'));
       writeFileSync(
         join(target, `${name}.d.ts`),
         types.replaceAll(/(from |import |import\()(['"]\.\/[^'"]+)\.ts(['"])/g, '$1$2.js$3'),
