@@ -36,6 +36,8 @@ const defaultTimeouts: RowRemovalTimeouts = { lookMs: 30_000, leaseMs: 10_000, r
 
 /** After a statement, the node waits this many times as long as it took, so that others come first. */
 const restFactor = 2;
+/** The timer keeps the process alive, so that the database is closed after it. */
+const maxRestMs = 1_000;
 
 interface Waiting {
   /** Deleted rooms that still have rows. */
@@ -131,7 +133,7 @@ export function createRowRemoval({ store, nodeName, events, timeouts: given }: C
         removedRows += part.rows;
         if (part.isDone) events.removed(part.room);
         rows = adapt(rows, tookMs, statementMs);
-        await new Promise((resolve) => setTimeout(resolve, tookMs * restFactor).unref());
+        await new Promise((resolve) => setTimeout(resolve, Math.min(tookMs * restFactor, maxRestMs)));
       }
       events.recovered();
       if (lease?.token !== token) return;
