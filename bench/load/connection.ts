@@ -9,6 +9,9 @@ export interface Connection {
   /** Joins its room. False: the join was refused. */
   join(): Promise<boolean>;
   send(us: number): void;
+  /** Reads nothing until `resume`. Only `/chat` and Socket.IO. */
+  pause?(): void;
+  resume?(): void;
   close(): void;
 }
 
@@ -87,6 +90,8 @@ const openChat: Open = (options, events) =>
           join();
         }),
       send: (us) => socket.send(`{"type":"message","content":"${contentOf(us, connection, sent++)}"}`),
+      pause: () => socket.pause(),
+      resume: () => socket.resume(),
       close: () => socket.terminate(),
     };
     const socket = dial(`${url}/chat`, refusing(events, reject), (frame) => {
@@ -159,6 +164,8 @@ const openSocketio: Open = (options, events) =>
         const content = contentOf(us, connection, sent);
         socket.send(`42/rooms,${sent}["message:send",{"room_id":${room},"content":"${content}"}]`);
       },
+      pause: () => socket.pause(),
+      resume: () => socket.resume(),
       close: () => socket.terminate(),
     };
   });

@@ -176,6 +176,44 @@ export class Crowd {
     });
   }
 
+  /**
+   * Sends `messages` messages; at most `window` of them have not yet reached all members of this process. Resolves when
+   * all have received the last one.
+   */
+  async burst(messages: number, senders: number, window: number): Promise<{ seconds: number }> {
+    const began = nowUs();
+    let left = messages * this.#slots.length;
+    let sent = 0;
+    const heardBy = new Map<number, number>();
+    await new Promise<void>((resolve) => {
+      const next = () => {
+        if (sent < messages) this.#slots[sent++ % senders]?.connection.send(nowUs());
+      };
+      this.#onDelivered = ({ seq }) => {
+        const heard = (heardBy.get(seq) ?? 0) + 1;
+        heardBy.set(seq, heard);
+        if (heard === this.#slots.length) next();
+        left -= 1;
+        if (left === 0) resolve();
+      };
+      for (let n = 0; n < window; n++) next();
+    });
+    this.#onDelivered = () => {};
+    return { seconds: (nowUs() - began) / 1e6 };
+  }
+
+  pause(): void {
+    for (const { connection } of this.#slots) connection.pause?.();
+  }
+
+  /** Reads what has arrived during the pause. Resolves when nothing more arrives. */
+  async resume(): Promise<Pick<Count, 'lost' | 'duplicated' | 'reordered' | 'failed'>> {
+    for (const { connection } of this.#slots) connection.resume?.();
+    await this.#quiet();
+    const { duplicated, reordered, failed } = this.#count;
+    return { lost: this.#lost(), duplicated, reordered, failed };
+  }
+
   close(): void {
     this.#isClosing = true;
     for (const { connection } of this.#slots) connection.close();

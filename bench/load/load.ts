@@ -7,6 +7,7 @@ export type Load = Calls & { pid: number };
 
 const names: CallName[] = [
   ...(['open', 'join', 'closedLoop', 'fullDelivery', 'openLoop', 'failures', 'close'] as const),
+  ...(['burst', 'pause', 'resume'] as const),
   ...(['drop', 'comeBack', 'ended', 'ends'] as const),
   ...(['connectInboxes', 'openInboxes', 'reportInboxes'] as const),
 ];

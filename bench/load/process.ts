@@ -8,6 +8,9 @@ export interface Calls {
   closedLoop: Crowd['closedLoop'];
   fullDelivery: Crowd['fullDelivery'];
   openLoop: Crowd['openLoop'];
+  burst: Crowd['burst'];
+  pause: () => Promise<void>;
+  resume: Crowd['resume'];
   drop: Crowd['drop'];
   comeBack: Crowd['comeBack'];
   ended: () => Promise<number>;
@@ -39,6 +42,9 @@ const calls: Calls = {
   closedLoop: (...args) => crowd!.closedLoop(...args),
   fullDelivery: (...args) => crowd!.fullDelivery(...args),
   openLoop: (...args) => crowd!.openLoop(...args),
+  burst: (...args) => crowd!.burst(...args),
+  pause: async () => crowd!.pause(),
+  resume: () => crowd!.resume(),
   drop: () => crowd!.drop(),
   comeBack: (...args) => crowd!.comeBack(...args),
   ended: async () => crowd!.ended,

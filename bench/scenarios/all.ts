@@ -15,6 +15,7 @@ import { scaleNodes } from './scale-nodes.ts';
 import { sends } from './sends.ts';
 import { twoNodes } from './two-nodes.ts';
 import { upgrade } from './upgrade.ts';
+import { workersScenario } from './workers.ts';
 
 export const scenarios: Scenario[] = [
   sends,
@@ -33,4 +34,5 @@ export const scenarios: Scenario[] = [
   scaleDatabase,
   scaleMembers,
   upgrade,
+  workersScenario,
 ];

@@ -18,7 +18,7 @@ interface Collaborators {
 const prefix = 'nano';
 
 /** Connects a worker with the other workers of its machine, through the primary process. */
-export function connectWorkers({ link, logger, events }: Collaborators) {
+export async function connectWorkers({ link, logger, events }: Collaborators) {
   const nodeId = randomBytes(6).toString('hex');
   const roomBus = createSocketioRoomBus(events, nodeId);
   const { bus, signals } = roomBus;
@@ -62,6 +62,9 @@ export function connectWorkers({ link, logger, events }: Collaborators) {
     },
   });
   const adapter = createWorkersAdapter({
+    // The call fails only if the primary ends, and then this process ends, too.
+    subscribe: (changes) => link.call('rooms', changes).catch(() => {}),
+    onSubscribed: (room) => roomBus.onSubscribed(`#${room}#`),
     onLost(error) {
       roomBus.onLost();
       events.lost();
@@ -70,6 +73,7 @@ export function connectWorkers({ link, logger, events }: Collaborators) {
     onRecovered: () => publishLog.recovered(),
   });
   roomBus.attach(adapter.create, adapter.publishDroppable);
+  await adapter.subscribed();
   // The primary has dropped messages for this worker, or another worker has ended before it published its last changes.
   link.answer('missed', () => roomBus.onResumed());
   return {

@@ -15,8 +15,23 @@ interface Batch {
   messages: Message[];
 }
 
+/** The rooms whose messages a worker wants, as changes since the last call. */
+export interface RoomChanges {
+  added: string[];
+  removed: string[];
+}
+
+interface AdapterEvents extends PublishEvents {
+  /** Reports the rooms of this worker to the primary, which passes on only the messages of these rooms. */
+  subscribe(changes: RoomChanges): Promise<unknown>;
+  /** The primary passes on the messages of this room. */
+  onSubscribed(room: string): void;
+}
+
 export interface WorkersAdapter {
   create: NodesAdapter;
+  /** Resolves when the primary knows the rooms that were added until now. */
+  subscribed(): Promise<void>;
   /** Runs `publish`. The messages that it publishes may be dropped, and their loss is not reported. */
   publishDroppable(publish: () => void): void;
   /** The number and the size of the messages in flight to the primary. */
@@ -29,8 +44,12 @@ export interface WorkersAdapter {
  * Socket.IO's adapter for workers of one machine. It sends the messages of one tick together, because most of their cost
  * is the cost of one IPC message, and it limits what is in flight while the primary does not keep up.
  */
-export function createWorkersAdapter(events: PublishEvents): WorkersAdapter {
+export function createWorkersAdapter({ subscribe, onSubscribed, ...events }: AdapterEvents): WorkersAdapter {
   const publisher = new BoundedPublisher(() => undefined, events);
+  const reported = new Set<string>();
+  /** Whether each of these rooms is wanted. Reported at the end of the tick. */
+  let changed = new Map<string, boolean>();
+  let reporting: Promise<void> = Promise.resolve();
   let waiting: { messages: Message[]; droppable: Message[] } | undefined;
   let isDroppable = false;
 
@@ -49,11 +68,38 @@ export function createWorkersAdapter(events: PublishEvents): WorkersAdapter {
     (isDroppable ? waiting.droppable : waiting.messages).push(message);
   }
 
+  function want(room: string, isWanted: boolean): void {
+    if (changed.size === 0) reporting = new Promise((resolve) => setImmediate(() => resolve(reportRooms())));
+    changed.set(room, isWanted);
+  }
+
+  async function reportRooms(): Promise<void> {
+    const changes = [...changed].filter(([room, isWanted]) => reported.has(room) !== isWanted);
+    changed = new Map();
+    const added = changes.filter(([, isWanted]) => isWanted).map(([room]) => room);
+    const removed = changes.filter(([, isWanted]) => !isWanted).map(([room]) => room);
+    for (const room of added) reported.add(room);
+    for (const room of removed) reported.delete(room);
+    if (changes.length === 0) return;
+    await subscribe({ added, removed });
+    for (const room of added) onSubscribed(room);
+  }
+
   // The fields of a subclass do not exist yet when the constructor of the base class publishes, so the state is outside.
   class BatchingAdapter extends NodeClusterAdapter {
     override async doPublish(message: Message): Promise<string> {
       add(message);
       return '';
+    }
+
+    override addAll(id: string, rooms: Set<string>): void {
+      for (const room of rooms) want(room, true);
+      super.addAll(id, rooms);
+    }
+
+    override del(id: string, room: string): void {
+      want(room, false);
+      super.del(id, room);
     }
 
     override onMessage(message: Message): void {
@@ -66,6 +112,7 @@ export function createWorkersAdapter(events: PublishEvents): WorkersAdapter {
     create: function create(namespace: Namespace) {
       return new BatchingAdapter(namespace, {}) as unknown as Namespace['adapter'];
     },
+    subscribed: () => reporting,
     publishDroppable(publish) {
       isDroppable = true;
       try {

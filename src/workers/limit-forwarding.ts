@@ -12,11 +12,21 @@ interface ForwardingEvents {
 
 type Callback = (error: Error | null) => void;
 
+/** A batch of `workers-adapter.ts`. */
+interface Batch {
+  messages?: { data?: { opts?: { rooms: string[] } } }[];
+}
+
 /**
- * Socket.IO's adapter passes the messages of the other workers on with `worker.send`, and does not look at the result. If
- * the worker does not read them, they would fill the memory of the primary. This drops them beyond a limit.
+ * Socket.IO's adapter passes every message of a worker on to all other workers with `worker.send`, and does not look at
+ * the result. This passes on only the messages of `rooms`. If the worker does not read them, they would fill the memory of
+ * the primary; therefore this drops them beyond a limit.
  */
-export function limitForwarding(worker: Worker, { onLost, onRecovered }: ForwardingEvents): void {
+export function limitForwarding(
+  worker: Worker,
+  rooms: ReadonlySet<string>,
+  { onLost, onRecovered }: ForwardingEvents,
+): void {
   const send = worker.send.bind(worker) as (
     message: object,
     handle: undefined,
@@ -34,12 +44,23 @@ export function limitForwarding(worker: Worker, { onLost, onRecovered }: Forward
   }
 
   worker.send = (message: object) => {
+    const wanted = selectMessages(message as Batch, rooms);
+    if (!wanted) return true;
     if (waiting >= maxWaiting) {
       if (!hasLost) onLost();
       hasLost = true;
       return false;
     }
     waiting += 1;
-    return send(message, undefined, {}, handleSent);
+    return send(wanted, undefined, {}, handleSent);
   };
+}
+
+/** Messages without rooms are the adapter's own, such as its heartbeats. Returns undefined if nothing is left. */
+function selectMessages(batch: Batch, rooms: ReadonlySet<string>): Batch | undefined {
+  const { messages } = batch;
+  if (!messages) return batch;
+  const wanted = messages.filter(({ data }) => data?.opts?.rooms.some((room) => rooms.has(room)) ?? true);
+  if (wanted.length === messages.length) return batch;
+  return wanted.length === 0 ? undefined : { ...batch, messages: wanted };
 }

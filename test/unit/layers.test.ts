@@ -127,7 +127,7 @@ const layers: Layer[] = [
     files: /^workers\//,
     imports: [
       /^(workers|patches|config)\//,
-      /^cluster\/(heartbeat|ipc-link|memory-store|worker-link)\.ts$/,
+      /^cluster\/(heartbeat|ipc-link|memory-store|worker-link|workers-adapter)\.ts$/,
       /^observability\/metrics\/of-workers\.ts$/,
     ],
     packages: /^(@socket\.io\/cluster-adapter|pino|node:(cluster|net))$/,
