@@ -3,6 +3,7 @@ import { Heartbeat } from '../cluster/heartbeat.ts';
 import { IpcLink } from '../cluster/ipc-link.ts';
 import type { WorkerAddress } from '../cluster/worker-link.ts';
 import type { RoomChanges } from '../cluster/workers-adapter.ts';
+import { closePendingConnections } from '../patches/cluster-pending-connections.ts';
 import { limitForwarding } from './limit-forwarding.ts';
 
 /**
@@ -35,6 +36,7 @@ export class WorkerProcess {
     cluster.setupPrimary({ exec: file, args: [String(slot), String(count)] });
     const worker = cluster.fork();
     this.#worker = worker;
+    closePendingConnections(worker.process);
     this.link = new IpcLink({
       send: (message, handle, callback) => worker.process.send(message, handle, {}, callback),
       on: (event, listener) => worker.on(event, listener),

@@ -34,11 +34,29 @@ interface FaultKind {
   isOutage?: true;
   /** Nothing fails: it is only work. */
   isHarmless?: true;
+  /** Needs nodes with several workers, or nodes with one process. */
+  needs?: 'workers' | 'no workers';
   /** Resolves when everything is up again. `mark` sets the time from which recovery is measured. */
   run(world: World, random: Random, mark: () => void): Promise<void>;
 }
 
 const away = (random: Random, maxMs: number) => delay(200 + random.int(maxMs));
+
+const workerMs = 10_000;
+
+async function waitUntil(condition: () => boolean): Promise<void> {
+  for (const deadline = performance.now() + workerMs; !condition(); await delay(20)) {
+    if (performance.now() > deadline) throw new Error(`The workers have not changed within ${workerMs / 1_000} s`);
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 /** The receiver of the webhook fails in this way. */
 function failReceiver(mode: ReceiverMode): FaultKind & { target: 'receiver' } {
@@ -54,6 +72,7 @@ function failReceiver(mode: ReceiverMode): FaultKind & { target: 'receiver' } {
 export const faultKinds = {
   'node-kill': {
     target: 'node',
+    needs: 'no workers',
     async run({ cluster }, random, mark) {
       const node = random.pick(cluster.nodes);
       await node.stop('SIGKILL');
@@ -90,6 +109,43 @@ export const faultKinds = {
       mark();
       await node.stop('SIGTERM');
       await away(random, 500);
+      await node.start();
+    },
+  },
+  'worker-kill': {
+    target: 'node',
+    needs: 'workers',
+    async run({ cluster }, random, mark) {
+      const node = random.pick(cluster.nodes);
+      const workers = node.listWorkers();
+      process.kill(random.pick(workers), 'SIGKILL');
+      mark();
+      await waitUntil(() => node.listWorkers().length === workers.length);
+    },
+  },
+  'worker-freeze': {
+    target: 'node',
+    needs: 'workers',
+    async run({ cluster }, random, mark) {
+      const worker = random.pick(random.pick(cluster.nodes).listWorkers());
+      process.kill(worker, 'SIGSTOP');
+      await away(random, 6_000);
+      process.kill(worker, 'SIGCONT');
+      mark();
+    },
+  },
+  'primary-kill': {
+    target: 'node',
+    needs: 'workers',
+    async run({ cluster, evidence }, random, mark) {
+      const node = random.pick(cluster.nodes);
+      const workers = node.listWorkers();
+      await node.stop('SIGKILL');
+      mark();
+      await waitUntil(() => !workers.some(isRunning)).catch(() => {
+        evidence.violations.push({ fault: 'process', what: `workers have outlived their primary: ${workers}` });
+      });
+      await away(random, 2_500);
       await node.start();
     },
   },
@@ -230,6 +286,13 @@ const kinds: Record<FaultName, FaultKind> = faultKinds;
 
 export const isOutage = (fault: FaultName): boolean => kinds[fault].isOutage === true;
 export const isHarmless = (fault: FaultName): boolean => kinds[fault].isHarmless === true;
+
+/** A single node has no Redis. */
+export function isPossible(fault: FaultName, { nodes, workers }: { nodes: number; workers: number }): boolean {
+  const { target, needs } = kinds[fault];
+  if (needs !== undefined && (needs === 'workers') !== workers > 1) return false;
+  return nodes > 1 || target !== 'redis';
+}
 
 export const faultNames = Object.keys(faultKinds) as FaultName[];
 

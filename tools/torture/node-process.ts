@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -62,6 +62,17 @@ export class NodeProcess {
   /** Suspends the process, so that it sends nothing and does not notice the answers of the database. */
   freeze(): void {
     this.#child?.kill('SIGSTOP');
+  }
+
+  /** The process ids of the workers; none if the node has only one process. */
+  listWorkers(): number[] {
+    const pid = this.#child?.pid;
+    if (pid === undefined) return [];
+    try {
+      return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+    } catch {
+      return []; // The node has ended meanwhile.
+    }
   }
 
   /** `SIGKILL` simulates a crash, `SIGTERM` a rolling update. */

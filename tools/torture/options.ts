@@ -1,11 +1,13 @@
 import { InvalidArgument, parseName, parseNames, parseWholeNumber, readCommandLine } from '../command-line.ts';
 import { type Defect, defectNames } from './defects.ts';
-import { type FaultName, faultKinds, faultNames } from './faults.ts';
+import { type FaultName, faultNames, isPossible } from './faults.ts';
 
 export interface Options {
   seconds: number;
   seed: number;
   nodes: number;
+  /** The processes of each node. */
+  workers: number;
   clients: number;
   rooms: number;
   faults: FaultName[];
@@ -19,7 +21,8 @@ under load, and compares what each client received with the log
 
   --seconds N         duration of the load (60)
   --seed N            seed of all random choices; by default a random one, which is printed
-  --nodes N           number of nodes (3); a single node runs without Redis
+  --nodes N           number of nodes (3, or 1 with --workers); a single node runs without Redis
+  --workers N         number of workers of each node (1); from 2 on, workers and primaries are killed and frozen, too
   --clients N         number of clients, over Socket.IO and /chat (120)
   --rooms N           number of rooms (30)
   --redis-adapter A   sharded or classic
@@ -33,7 +36,8 @@ Exit codes: 0 no violation; 1 violations or a failed run; 2 invalid arguments`;
 const options = {
   seconds: { type: 'string', default: '60' },
   seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
-  nodes: { type: 'string', default: '3' },
+  nodes: { type: 'string' },
+  workers: { type: 'string', default: '1' },
   clients: { type: 'string', default: '120' },
   rooms: { type: 'string', default: '30' },
   'redis-adapter': { type: 'string' },
@@ -44,20 +48,20 @@ const options = {
 
 export function readOptions(): Options {
   return readCommandLine(usage, options, (values) => {
-    const nodes = parseWholeNumber('nodes', values.nodes, 1);
+    const workers = parseWholeNumber('workers', values.workers, 1);
+    const nodes = parseWholeNumber('nodes', values.nodes ?? (workers > 1 ? '1' : '3'), 1);
     const adapter = values['redis-adapter'];
     return {
       seconds: parseWholeNumber('seconds', values.seconds, 1),
       seed: parseWholeNumber('seed', values.seed, 0),
       nodes,
+      workers,
       clients: parseWholeNumber('clients', values.clients, 1),
       rooms: parseWholeNumber('rooms', values.rooms, 1),
-      // A single node has no Redis.
-      faults: parseNames('only', values.only, faultNames).filter(
-        (name) => nodes > 1 || faultKinds[name].target !== 'redis',
-      ),
+      faults: parseNames('only', values.only, faultNames).filter((name) => isPossible(name, { nodes, workers })),
       defect: values.defect === undefined ? undefined : parseName('defect', values.defect, defectNames),
       settings: {
+        ...(workers > 1 && { WORKERS: String(workers) }),
         ...Object.fromEntries(values.set.map(parseSetting)),
         ...(adapter && { REDIS_ADAPTER: parseName('redis-adapter', adapter, ['sharded', 'classic']) }),
       },

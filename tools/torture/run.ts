@@ -24,7 +24,7 @@ import { converge, type Missing, settle } from './settle.ts';
 import { measureStrain } from './strain.ts';
 import { WebhookReceiver } from './webhook-receiver.ts';
 
-const { seconds, seed, nodes, clients, rooms, faults, defect, settings } = readOptions();
+const { seconds, seed, nodes, workers, clients, rooms, faults, defect, settings } = readOptions();
 const tickMs = 10;
 const slices = 4;
 const ruleLanes = 4;
@@ -47,7 +47,7 @@ const deadline = setTimeout(
 );
 
 console.log(
-  `torture: ${seconds} s, seed ${seed}, ${nodes} nodes, ${clients} clients, ${rooms} rooms; logs in ${directory}`,
+  `torture: ${seconds} s, seed ${seed}, ${nodes} nodes${workers > 1 ? ` of ${workers} workers` : ''}, ${clients} clients, ${rooms} rooms; logs in ${directory}`,
 );
 const evidence = newEvidence();
 let cluster: Cluster | undefined;
