@@ -30,7 +30,7 @@ export interface World {
 interface FaultKind {
   /** Two faults never hit the same target at the same time. */
   target: 'node' | 'redis' | 'postgres' | 'transaction' | 'clients' | 'receiver';
-  /** PostgreSQL does not answer. */
+  /** Some clients receive nothing while it lasts, although they stay connected. */
   isOutage?: true;
   /** Nothing fails: it is only work. */
   isHarmless?: true;
@@ -125,6 +125,7 @@ export const faultKinds = {
   },
   'worker-freeze': {
     target: 'node',
+    isOutage: true,
     needs: 'workers',
     async run({ cluster }, random, mark) {
       const worker = random.pick(random.pick(cluster.nodes).listWorkers());

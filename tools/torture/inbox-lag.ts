@@ -6,7 +6,7 @@ export interface Disturbance {
   fault: string;
   from: number;
   to: number;
-  /** PostgreSQL did not answer. */
+  /** PostgreSQL did not answer, or a worker was frozen. */
   isOutage: boolean;
 }
 
@@ -16,7 +16,7 @@ const promisedMs = 1_000;
 const roomIntervalMs = 1_000;
 /** A connection gets at most two events a second. */
 const eventIntervalMs = 500;
-/** After an outage of PostgreSQL, the nodes read all rooms again, spread over this time. */
+/** After an outage, the nodes read all rooms again, spread over this time. */
 const rereadMs = 5_000;
 /** A commit passes several waits on its way to the inbox: two timers and two queries of the node, and the socket. */
 const hops = 5;
