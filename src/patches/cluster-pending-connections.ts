@@ -4,7 +4,7 @@
  * Change: wraps `send` of the process of a worker, and notes the connections that the primary gives to the worker until
  * the worker confirms them.
  * Reason: if a worker ends before it has confirmed a connection, Node.js forgets the connection, but leaves it open. Its
- * client would wait for an answer until its own timeout ends. A worker that ends has usually just got such a connection,
+ * client would wait for an answer until its own timeout ends. A worker that ends often has such a connection,
  * because its clients reconnect at once.
  * Test: test/unit/patches/cluster-pending-connections.test.ts
  */
