@@ -35,9 +35,9 @@ export interface RowRemovalTimeouts extends LeaseTimeouts {
 const defaultTimeouts: RowRemovalTimeouts = { lookMs: 30_000, leaseMs: 10_000, renewMs: 3_000, statementMs: 20 };
 
 /** After a statement, the node waits this many times as long as it took, so that others come first. */
-const pauseFactor = 2;
+const delayFactor = 2;
 /** The timer keeps the process alive, so that the database is closed after it. */
-const maxPauseMs = 1_000;
+const maxDelayMs = 1_000;
 
 interface Waiting {
   /** Deleted rooms that still have rows. */
@@ -133,7 +133,7 @@ export function createRowRemoval({ store, nodeName, events, timeouts: given }: C
         removedRows += part.rows;
         if (part.isDone) events.removed(part.room);
         rows = adapt(rows, tookMs, statementMs);
-        await new Promise((resolve) => setTimeout(resolve, Math.min(tookMs * pauseFactor, maxPauseMs)));
+        await new Promise((resolve) => setTimeout(resolve, Math.min(tookMs * delayFactor, maxDelayMs)));
       }
       events.recovered();
       if (lease?.token !== token) return;
