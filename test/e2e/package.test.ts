@@ -61,6 +61,7 @@ let archiveBytes: Record<string, number>;
 const typedClient = `
 import { type Client, connect, type Message } from 'nano-messaging-client';
 import { inbox } from 'nano-messaging-client/inbox';
+import { offline, type Storage } from 'nano-messaging-client/storage';
 import { ChatProvider, useRoom } from 'nano-messaging-client/react';
 import { createRestClient, type Paths, type RestClient } from 'nano-messaging-client/rest';
 import { indexedDb, offline } from 'nano-messaging-client/storage';
@@ -76,6 +77,8 @@ const room = client.room(1);
 room.on('message', (message: Message) => console.log(message.seq, message.content.length));
 room.on('member', ({ permissions, level }) => console.log(permissions?.length, level.toFixed()));
 console.log(inbox(client).rooms[0]?.last_message?.content.length);
+const storage: Storage = { open: async () => [], write: async () => {}, clear: async () => {} };
+connect({ url: 'https://chat.example', token: () => 'jwt', user: 'a UUID', storage: offline(storage) });
 export const sent: Promise<Message> = room.send('Hello').confirmed;
 // @ts-expect-error there is no such event
 room.on('massage', () => {});
@@ -184,6 +187,7 @@ function checkWithOldTypeScript(files: string[], options: ts.CompilerOptions): s
 const commonjs = `
 const { connect, ChatClientError } = require('nano-messaging-client');
 const { inbox } = require('nano-messaging-client/inbox');
+const { memory, offline } = require('nano-messaging-client/storage');
 const { createRestClient } = require('nano-messaging-client/rest');
 
 const client = connect({ url: process.env.CHAT_URL, token: async () => process.env.TOKEN });
