@@ -61,7 +61,6 @@ let archiveBytes: Record<string, number>;
 const typedClient = `
 import { type Client, connect, type Message } from 'nano-messaging-client';
 import { inbox } from 'nano-messaging-client/inbox';
-import { offline, type Storage } from 'nano-messaging-client/storage';
 import { ChatProvider, useRoom } from 'nano-messaging-client/react';
 import { createRestClient, type Paths, type RestClient } from 'nano-messaging-client/rest';
 import { indexedDb, offline } from 'nano-messaging-client/storage';
@@ -77,8 +76,6 @@ const room = client.room(1);
 room.on('message', (message: Message) => console.log(message.seq, message.content.length));
 room.on('member', ({ permissions, level }) => console.log(permissions?.length, level.toFixed()));
 console.log(inbox(client).rooms[0]?.last_message?.content.length);
-const storage: Storage = { open: async () => [], write: async () => {}, clear: async () => {} };
-connect({ url: 'https://chat.example', token: () => 'jwt', user: 'a UUID', storage: offline(storage) });
 export const sent: Promise<Message> = room.send('Hello').confirmed;
 // @ts-expect-error there is no such event
 room.on('massage', () => {});
@@ -199,7 +196,7 @@ client.on('state', (state) => {
     client.close();
     const api = createRestClient({ url: process.env.CHAT_URL, token: async () => process.env.TOKEN });
     const { data } = await api.GET('/rooms');
-    console.log(state, rooms.rooms.length, new ChatClientError('UNAVAILABLE', '') instanceof Error, data.content);
+    console.log(state, rooms.rooms.length, new ChatClientError('UNAVAILABLE', '') instanceof Error, data.content, typeof offline(memory()));
   });
 });
 `;
@@ -321,7 +318,7 @@ describe('The packages, packed and installed into an empty project', function ()
     const { stdout } = await run('node', ['program.cjs'], {
       ...{ cwd: project, env: { ...env, CHAT_URL: url, TOKEN: token.stdout.trim() } },
     });
-    expect(stdout).to.equal('connected 0 true []\n');
+    expect(stdout).to.equal('connected 0 true [] function\n');
   });
 
   describe('with examples/react, which has at most 200 lines of code', () => {
