@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { Store } from '../../src/database/store.ts';
 import { describeEveryStore, insertRoom, toQuery } from '../helpers/stores.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const grantee = randomUUID();
 
@@ -53,7 +54,14 @@ async function countRows(store: Store, room: number): Promise<Record<string, num
 const sum = (counts: Record<string, number>) => Object.values(counts).reduce((total, count) => total + count, 0);
 
 describeEveryStore('A deleted room', (store) => {
-  const deleteRoom = (room: number) => store().query(toQuery('delete from rooms where id = $1::bigint'), [room]);
+  /** The next room is deleted in a later millisecond: rooms of the same millisecond follow each other by their ids. */
+  const deleteRoom = async (room: number) => {
+    await store().query(toQuery('delete from rooms where id = $1::bigint'), [room]);
+    await waitUntil('the clock of the database has advanced', async () => {
+      const clock = "select clock_timestamp() > max(deleted_at) + interval '1 ms' as later from deleted_rooms";
+      return (await store().query<{ later: boolean }>(toQuery(clock), []))[0]!.later;
+    });
+  };
   const remove = async (rows: number) => {
     const [part] = await store().query<{ room: number; rows: number; done: boolean }>(
       toQuery('select o_room::float8 as room, o_rows as rows, o_is_done as done from remove_deleted_rows($1::int)'),
@@ -65,6 +73,9 @@ describeEveryStore('A deleted room', (store) => {
     (await store().query<{ room: number }>(toQuery('select room_id::float8 as room from deleted_rooms'), [])).map(
       ({ room }) => room,
     );
+
+  /** Rooms that a failed test has left. */
+  beforeEach(() => store().query(toQuery('delete from deleted_rooms'), []));
 
   it('loses its key and its data of the app at once, and its rows in parts of the given size', async () => {
     const [room, other] = [await fillRoom(store(), 25), await fillRoom(store(), 25)];
