@@ -128,14 +128,14 @@ begin
   return query select v_room.room_id, p_rows - v_left, v_room.step = ${steps.length};
 end $$;`);
     this.addSql(createAppendMessages({ hasJournal: true, outliveRooms: true }));
-    this.addSql(createAcceptInvitations({ outliveRooms: true }));
+    this.addSql(createAcceptInvitations({ recordsActor: true, outliveRooms: true }));
   }
 
   override down(): void {
     // The rows of rooms that are being removed have no room for the foreign keys to refer to.
     for (const { table } of [...steps].reverse())
       this.addSql(`delete from ${table} where room_id in (select room_id from deleted_rooms);`);
-    this.addSql(createAcceptInvitations());
+    this.addSql(createAcceptInvitations({ recordsActor: true }));
     this.addSql(createAppendMessages({ hasJournal: true }));
     this.addSql('drop function remove_deleted_rows(int);');
     this.addSql('drop trigger rooms_remove_rows on rooms;');

@@ -3,12 +3,15 @@ const planned = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
   .join(' ');
 
 interface Options {
+  /** Whether `room_changes.actor` records who has accepted. */
+  recordsActor?: boolean;
   /** Whether rules of a deleted room may still exist. They are no invitations. */
   outliveRooms?: boolean;
 }
 
 /** The function of `Migration20261128023000_accept_invitations`, whose comment describes it. */
-export function createAcceptInvitations({ outliveRooms = false }: Options = {}): string {
+export function createAcceptInvitations({ recordsActor = false, outliveRooms = false }: Options = {}): string {
+  const [actorColumn, actorValue] = recordsActor ? [', actor', ', a.grantee'] : ['', ''];
   const room = outliveRooms ? 'r.id' : 'i.room_id';
   return `
 create or replace function accept_invitations(p_room bigint[], p_grantee uuid[], p_entity uuid[], p_judged bigint[])
@@ -56,9 +59,9 @@ begin
     update permission_rules p set accepted = true, updated_at = a.at
     from accepted a where p.room_id = a.room_id and p.grantee = a.grantee
   ), logged as (
-    insert into room_changes (room_id, rev, kind, body, at)
+    insert into room_changes (room_id, rev, kind, body, at${actorColumn})
     select a.room_id, a.rev, 'member', jsonb_build_object('entity_UUID', a.grantee, 'kind', a.kind,
-      'permissions', a.permissions, 'level', a.level, 'accepted', true), a.at
+      'permissions', a.permissions, 'level', a.level, 'accepted', true), a.at${actorValue}
     from accepted a
   ), moved as (
     update rooms r set last_rev = c.rev, rights_rev = c.rev, last_change_at = c.at
