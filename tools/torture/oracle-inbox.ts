@@ -22,17 +22,19 @@ export function checkPositions(
   for (const [user, seen] of byUser) {
     const values = new Map<number, number>();
     const row = stored.get(user);
+    const asked = marks.filter((mark) => mark.room === room && mark.user === user);
+    // Before the first mark, the position is where the user's rule begins, which moves if the rule is put again.
+    const firstMark = Math.min(...asked.map(({ done }) => done?.version ?? Number.POSITIVE_INFINITY));
     if (row?.readSeq !== undefined) values.set(row.version, row.readSeq);
     for (const { client, version, readSeq, what } of seen) {
       const known = values.get(version) ?? readSeq;
       values.set(version, known);
       const where = `${client} in room ${room} (${what})`;
-      if (known !== readSeq)
+      if (known !== readSeq && version >= firstMark)
         report('altered', `${where}: version ${version} of the position is ${known} and ${readSeq}`);
       if (version > (row?.version ?? 0))
         report('lost', `${where}: version ${version} of the position, stored is ${row?.version}`);
     }
-    const asked = marks.filter((mark) => mark.room === room && mark.user === user);
     const set = settings.filter((setting) => setting.room === room && setting.user === user);
     // The first mark makes the position, and moves it past own messages that were sent meanwhile; so may a second attempt.
     if ((row?.version ?? 0) > 2 * (asked.length + set.length)) {
