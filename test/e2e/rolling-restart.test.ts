@@ -31,8 +31,11 @@ async function twoNodes() {
   };
 }
 
-/** Sends one message after the other until it is stopped; the acknowledged ones, in order. */
-function talking(name: string, send: ResilientClient['send'], everyMs = 200) {
+/**
+ * Sends one message after the other until it is stopped; the acknowledged ones, in order. All of them together send at most
+ * 45 a second, so that a client that takes 10 s to come back has missed less than the 500 changes of a replay.
+ */
+function talking(name: string, send: ResilientClient['send'], everyMs = 1_000) {
   const acknowledged: string[] = [];
   let isOver = false;
   async function talk(): Promise<void> {
@@ -67,7 +70,7 @@ function backend(url: string, { token }: TestUser, room: { id: number }) {
         for (const { status, body } of [read, sent]) if (status >= 300) refused.push({ n, status, body });
         n += 1;
       },
-      10,
+      50,
     ),
   };
 }

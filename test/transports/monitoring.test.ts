@@ -6,6 +6,7 @@ import { load } from 'js-yaml';
 import { z } from 'zod';
 import { settingNames } from '../../src/config/settings.ts';
 import { ErrorCode } from '../../src/core/errors.ts';
+import { MetricsOfWorkers } from '../../src/observability/metrics/of-workers.ts';
 import { chatInRoom } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { markdownIn } from '../helpers/markdown.ts';
@@ -76,7 +77,8 @@ describe('monitoring', function () {
     this.timeout(300_000);
     findPromtool();
     text = await metricsOfABusyNode();
-    known = new Set([...text.matchAll(/^# HELP (\S+) /gm)].map(([, name]) => name!));
+    const primary = await new MetricsOfWorkers({ wanted: 2, running: 2, restarts: 0 }).text();
+    known = new Set([...`${text}${primary}`.matchAll(/^# HELP (\S+) /gm)].map(([, name]) => name!));
   });
 
   /** Increments every counter at least once. */
