@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { StorageState } from '../../src/client/api.ts';
 import { ClientInbox } from '../../src/client/client-inbox.ts';
 import { Emitter } from '../../src/client/emitter.ts';
-import type { ChatClientError } from '../../src/client/errors.ts';
+import { ChatClientError } from '../../src/client/errors.ts';
 import type { ClientPart } from '../../src/client/host.ts';
 import { MemoryStorage } from '../../src/client/memory-storage.ts';
 import { Offline } from '../../src/client/offline.ts';
@@ -115,6 +115,8 @@ export class FakeService {
 
 const toWire = ({ rev: _, ...message }: Json): Json => structuredClone(message);
 
+type Answer = (error?: ChatClientError, ack?: Json) => void;
+
 /** Answers in the order of the requests and events, each in a later task. */
 class FakeLink {
   readonly #service: FakeService;
@@ -122,6 +124,7 @@ class FakeLink {
   #isJoined = false;
   #hasEnded = false;
   #last: Promise<unknown> = Promise.resolve();
+  readonly #pending = new Set<Answer>();
 
   constructor(service: FakeService, tab: Tab) {
     this.#service = service;
@@ -129,13 +132,18 @@ class FakeLink {
     service.links.add(this);
   }
 
-  request(name: string, payload: Json, answer: (error?: ChatClientError, ack?: Json) => void): void {
+  request(name: string, payload: Json, answer: Answer): void {
+    this.#pending.add(answer);
+    const settle: Answer = (error, ack) => {
+      this.#pending.delete(answer);
+      answer(error, ack);
+    };
     this.#run(() => {
       const { refusal } = this.#service;
-      if (refusal) return () => answer(refusal);
+      if (refusal) return () => settle(refusal);
       const ack = this.#service.answer(name, structuredClone(payload));
       if (name === 'room:join') this.#isJoined = true;
-      return () => answer(undefined, structuredClone(ack));
+      return () => settle(undefined, structuredClone(ack));
     });
   }
 
@@ -149,6 +157,12 @@ class FakeLink {
   end(): void {
     this.#hasEnded = true;
     this.#service.links.delete(this);
+  }
+
+  /** Answers the pending requests as a link does that has lost its connection. */
+  lose(): void {
+    this.end();
+    for (const answer of this.#pending) answer(new ChatClientError('UNREACHABLE', 'The connection was lost'));
   }
 
   /** The request reaches the service in the next task, and its answer is queued behind earlier events. */
@@ -268,6 +282,7 @@ export class Tab extends Emitter<{ storage: StorageState; error: ChatClientError
   readonly connection: Json;
   readonly engine: Offline;
   readonly #service: FakeService;
+  #isFrozen = false;
   state = 'connecting';
   /** Resolves when the tab is not frozen. */
   thawed: Promise<void> = Promise.resolve();
@@ -324,16 +339,23 @@ export class Tab extends Emitter<{ storage: StorageState; error: ChatClientError
   }
 
   disconnect(): void {
-    if (!this.connection.link) return;
-    this.connection.link.end();
+    const { link } = this.connection;
+    if (!link) return;
     this.connection.link = undefined;
     this.connection.state = this.state = 'connecting';
     for (const part of [...this.parts]) part.onDisconnect();
+    link.lose();
   }
 
   freeze(): void {
+    // What already waits for the tab must continue when it is thawed.
+    if (this.#isFrozen) return;
+    this.#isFrozen = true;
     this.thawed = new Promise((resolve) => {
-      this.thaw = resolve;
+      this.thaw = () => {
+        this.#isFrozen = false;
+        resolve();
+      };
     });
   }
 
