@@ -31,11 +31,15 @@ describeOneWiring('the client of a program that keeps state', ({ url }) => {
     const list = inbox(second);
     const received = recordMessages(next);
     expect([next.messages, list.rooms]).to.deep.equal([[], []]);
+    const shown = new Promise((resolve) => {
+      next.on('change', () => {
+        const items = list.rooms.map(({ id, last_message }) => [id, last_message?.content]);
+        if (next.messages.length > 0) resolve([second.state, toContents(next), items]);
+      });
+    });
     second.connect();
     second.connect();
-    await waitUntil('what is stored is shown', () => next.messages.length > 0);
-    expect([second.state, toContents(next)]).to.deep.equal(['connecting', ['one', 'two']]);
-    expect(list.rooms.map(({ id, last_message }) => [id, last_message?.content])).to.deep.equal([[room.id, 'two']]);
+    expect(await shown).to.deep.equal(['connecting', ['one', 'two'], [[room.id, 'two']]]);
     await waitUntil('it has caught up', () => next.messages.length === 3);
     expect(received).to.deep.equal(['three']);
 
