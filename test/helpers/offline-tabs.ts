@@ -234,6 +234,8 @@ class FakeChannel {
   readonly name: string;
 
   postMessage(data: unknown): void {
+    // A tab that has crashed cannot say so.
+    if (!channels.has(this) && (data as { type: string }).type === 'ended') return;
     for (const channel of channels)
       if (channel !== this && channel.name === this.name)
         void setImmediate(structuredClone(data)).then(async (copy) => {
@@ -365,8 +367,9 @@ export class Tab extends Emitter<{ storage: StorageState; error: ChatClientError
     this.connection.link?.end();
     for (const channel of channels) if (channel.tab === this) channels.delete(channel);
     for (const [name, tab] of locks) if (tab === this) locks.delete(name);
-    // Timers and pending calls of a dead page do nothing.
-    this.engine.state = 'closed';
+    // A dead page collects nothing more, and its timers end.
+    this.engine.state = 'memory';
+    this.engine.close();
   }
 
   close = (): void => {

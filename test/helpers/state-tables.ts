@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { expect } from 'chai';
@@ -23,6 +24,14 @@ interface Table {
   states: string[];
   rows: { event: string; cells: string[] }[];
 }
+
+const context = new AsyncLocalStorage<true>();
+
+/**
+ * Whether the caller belongs to the machine under test. What other tests have left running in this process does not, and
+ * its timers must remain real.
+ */
+export const isOfMachine = (): boolean => context.getStore() === true;
 
 const document = readFileSync(new URL('../../src/client/STATES.md', import.meta.url), 'utf8');
 
@@ -60,7 +69,7 @@ export function describeStates<M extends Machine>({ name, states, events, create
             : to === from
               ? `keeps a ${kind} “${from}”${does || ','} when`
               : `moves a ${kind} from “${from}” to “${to}”${does} when`;
-      it(`${effect} ${event}`.replaceAll('`', ''), async () => {
+      const run = async () => {
         const machine = create();
         await states[from]!(machine, cell === '—' ? '' : event);
         await setImmediate();
@@ -72,7 +81,8 @@ export function describeStates<M extends Machine>({ name, states, events, create
         if (!hasFired) return;
         expect(machine.state(), 'after').to.equal(to);
         expect(machine.takeActions()).to.deep.equal(actions.map((action) => action.trim()));
-      });
+      };
+      it(`${effect} ${event}`.replaceAll('`', ''), () => context.run(true, run));
     }
   }
 }

@@ -12,7 +12,7 @@ import { defaultTimeouts, type RoomConnection, readLimits } from '../../../src/c
 import { Subscription } from '../../../src/client/subscription.ts';
 import type { ChangeEvent } from '../../../src/client/wire.ts';
 import type { Json } from '../../helpers/json.ts';
-import { describeStates, type Machine } from '../../helpers/state-tables.ts';
+import { describeStates, isOfMachine, type Machine } from '../../helpers/state-tables.ts';
 
 /** Timers that fire only when a test calls `fireTimer`. */
 const timers = new Map<number, { fire: () => void; ms: number }>();
@@ -22,9 +22,8 @@ let onTimer: ((ms: number) => void) | undefined;
 function installFakeTimers(): void {
   let next = 1;
   Object.assign(globalThis, {
-    // Servers of other tests may still run in this process. Their timers remain real.
     setTimeout: (fire: () => void, ms: number) => {
-      if (!new Error().stack!.includes('/src/client/')) return realTimers.setTimeout(fire, ms);
+      if (!isOfMachine()) return realTimers.setTimeout(fire, ms);
       timers.set(next, { fire, ms });
       onTimer?.(ms);
       return next++;
