@@ -14,6 +14,9 @@ import { toQuery } from '../helpers/stores.ts';
 import { adminToken, createUser } from '../helpers/users.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
+/** Shorter than the time between two looks of a node with the default timeouts. */
+const timeoutMs = 20_000;
+
 const withShortTimeouts: Alter = (config) => ({
   ...config,
   timeouts: { rowRemoval: { lookMs: 100, leaseMs: 1_000, renewMs: 100 } },
@@ -119,16 +122,16 @@ describe('A deleted room whose rows still exist [PostgreSQL]', function () {
     const read = async (at: string, name: string) => (await readMetrics(at)).get(`nano_messaging_${name}`)!;
     const other = await start();
     for (const at of [url, other.url]) {
-      await waitUntil('it is counted', async () => (await read(at, 'deleted_rooms')) === before + 1);
+      await waitUntil('it is counted', async () => (await read(at, 'deleted_rooms')) === before + 1, timeoutMs);
       expect(await read(at, 'deleted_rooms_messages')).to.be.above(1);
       expect(await read(at, 'deleted_rooms_oldest_seconds')).to.be.above(0);
     }
     await node.close();
     await endLease();
-    await waitUntil('the rows are removed', async () => (await count('deleted_rooms')) === 0);
+    await waitUntil('the rows are removed', async () => (await count('deleted_rooms')) === 0, timeoutMs);
     for (const table of ['messages', 'permission_rules', 'positions'])
       expect(await count(`${table} t where not exists (select 1 from rooms r where r.id = t.room_id)`)).to.equal(0);
-    await waitUntil('nothing is counted', async () => (await read(other.url, 'deleted_rooms')) === 0);
+    await waitUntil('nothing is counted', async () => (await read(other.url, 'deleted_rooms')) === 0, timeoutMs);
     expect(await read(other.url, 'removed_rows_total')).to.be.above(5);
     expect(await count("leases where name = 'deleted rooms' and until > now()")).to.equal(0);
   });
@@ -148,8 +151,8 @@ describe('A deleted room [embedded (PGlite)]', () => {
     await store.close();
     const second = await startNode(embedded, { DATA_DIR });
     const read = async (name: string) => (await readMetrics(second.url)).get(`nano_messaging_${name}`)!;
-    await waitUntil('the rows are removed', async () => (await read('removed_rows_total')) > 1);
-    await waitUntil('nothing waits', async () => (await read('deleted_rooms')) === 0);
+    await waitUntil('the rows are removed', async () => (await read('removed_rows_total')) > 1, timeoutMs);
+    await waitUntil('nothing waits', async () => (await read('deleted_rooms')) === 0, timeoutMs);
     expectRefusal(await rest(second.url, owner.token).get(`/rooms/${room.id}`), 'NOT_FOUND');
     expect((await rest(second.url, owner.token).get(`/rooms/${other.id}`)).status).to.equal(200);
   });

@@ -42,9 +42,7 @@ describe('the metrics of a node', () => {
       found = await grown(pattern);
       return JSON.stringify(sorted(found)) === JSON.stringify(sorted(wanted));
     };
-    await waitUntil('the metrics have the expected values', isThere, 2_000).catch(() =>
-      expect(found).to.deep.equal(wanted),
-    );
+    await waitUntil('the metrics have the expected values', isThere).catch(() => expect(found).to.deep.equal(wanted));
   };
 
   it('labels the node info with its version, name and database', () => {
@@ -218,7 +216,9 @@ describe('the metrics of a node', () => {
 
 const sorted = (figures: Record<string, number>) => Object.entries(figures).sort(([a], [b]) => (a < b ? -1 : 1));
 
-describe('the metrics of the database', () => {
+describe('the metrics of the database', function () {
+  this.timeout(60_000);
+
   it('shows that the database is down, without any request, and that it is up again', async () => {
     const database = new URL(await freshDatabase());
     const proxy = await tcpProxy(database.hostname, Number(database.port || 5432));
@@ -232,17 +232,19 @@ describe('the metrics of the database', () => {
     expect(sound.get('nano_messaging_database_connections{state="idle"}')).to.be.within(1, 3);
     expect(Math.abs(sound.get('nano_messaging_database_clock_offset_seconds')!)).to.be.below(0.5);
     proxy.cut();
-    await waitUntil('it is noticed', async () => (await isUp()) === 0);
+    await waitUntil('it is noticed', async () => (await isUp()) === 0, 20_000);
     expect((await readMetrics(url)).get('nano_messaging_database_failures_total')).to.be.above(0);
     proxy.restore();
-    await waitUntil('it is back', async () => (await isUp()) === 1);
+    await waitUntil('it is back', async () => (await isUp()) === 1, 20_000);
   });
 });
 
 /** The clocks of a node and of the database are compared to within a second. */
 const secondsSince = (moment: number) => 1 + (performance.now() - moment) / 1_000;
 
-describe('the metrics between two nodes', () => {
+describe('the metrics between two nodes', function () {
+  this.timeout(60_000);
+
   itWithBothAdapters(
     'shows the delay of a change of another node, both from the bus and from the log',
     async (adapter) => {
@@ -260,14 +262,18 @@ describe('the metrics between two nodes', () => {
       let received = await delivered(there);
       let sent = 0;
       const begunAt = performance.now();
-      await waitUntil('a message arrives on the bus', async () => {
-        await sendNumbered(near, room, 1);
-        await receiveSeqs(far, 1);
-        sent += 1;
-        received = await delivered(there);
-        expect(received.remote + received.log).to.equal(sent);
-        return received.remote > 0;
-      });
+      await waitUntil(
+        'a message arrives on the bus',
+        async () => {
+          await sendNumbered(near, room, 1);
+          await receiveSeqs(far, 1);
+          sent += 1;
+          received = await delivered(there);
+          expect(received.remote + received.log).to.equal(sent);
+          return received.remote > 0;
+        },
+        20_000,
+      );
       expect(received.remoteSum).to.be.within(0, received.remote * secondsSince(begunAt));
       await redis.kill();
       await waitForBus('down', here, there);
@@ -281,7 +287,7 @@ describe('the metrics between two nodes', () => {
       // The delay compares the clocks of two nodes, so a node does not measure it for its own changes.
       expect(await delivered(here)).to.include({ remote: 0 });
       const isPublishing = async () => (await readMetrics(here.url)).get('nano_messaging_publishing_messages') !== 0;
-      await waitUntil('all messages are published', async () => !(await isPublishing()));
+      await waitUntil('all messages are published', async () => !(await isPublishing()), 20_000);
     },
   );
 });
