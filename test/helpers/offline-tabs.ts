@@ -284,6 +284,8 @@ export class Tab extends Emitter<{ storage: StorageState; error: ChatClientError
   readonly connection: Json;
   readonly engine: Offline;
   readonly #service: FakeService;
+  readonly #storage: Storage;
+  #hide = () => {};
   #isFrozen = false;
   state = 'connecting';
   /** Resolves when the tab is not frozen. */
@@ -297,11 +299,17 @@ export class Tab extends Emitter<{ storage: StorageState; error: ChatClientError
   ) {
     super();
     this.#service = service;
+    this.#storage = storage;
     const limits = readLimits({ url: '', token: () => '', timeouts: { backoffMs: 1 } });
     this.connection = { limits, state: 'connecting', link: undefined, claims: { user } };
     this.on('storage', (state) => this.states.push(state));
     current = this;
+    const page = globalThis as Json;
+    page.addEventListener = (_event: 'pagehide', listener: () => void) => {
+      this.#hide = listener;
+    };
     this.engine = new Offline(this as Json, { storage, user, maxSize });
+    delete page.addEventListener;
     current = undefined;
   }
 
@@ -389,10 +397,16 @@ export class Tab extends Emitter<{ storage: StorageState; error: ChatClientError
     await this.stored();
   }
 
-  /** Waits until everything is stored that has changed until now. */
+  /** Stores everything that has changed until now, as a page does that is hidden, and waits until it is stored. */
   async stored(): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, 130));
-    for (let n = 0; n < 20; n++) await setImmediate();
+    let calls: number | undefined;
+    for (let quiet = 0; quiet < 20; quiet++) {
+      this.#hide();
+      await setImmediate();
+      const present = this.#storage instanceof SharedStorage ? this.#storage.calls : 0;
+      if (present !== calls) quiet = 0;
+      calls = present;
+    }
   }
 }
 

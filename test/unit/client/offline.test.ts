@@ -77,7 +77,7 @@ describe('the storage of the client', () => {
     first.connect();
     await waitUntil('it is joined', () => room.state === 'joined');
     first.disconnect();
-    await first.stored();
+    await waitUntil('it is stored', async () => (await readStored(storage)).messages.length > 0);
     first.crash();
     const second = createTab();
     await second.open();
