@@ -44,8 +44,8 @@ function startService(DATA_DIR: string): Promise<string> {
 }
 
 describe(file, () => {
-  it('has a block for each step, which this test runs', () => {
-    expect(blocks.map(({ language }) => language)).to.deep.equal(['sh', 'sh', 'html', 'tsx']);
+  it('has a block for each step; the test of the packages runs the installation, and this test the others', () => {
+    expect(blocks.map(({ language }) => language)).to.deep.equal(['sh', 'sh', 'html', 'sh', 'tsx']);
   });
 
   it('leads two people to a chat in one HTML file, and to the same chat in React', async function () {

@@ -209,8 +209,8 @@ describe('The packages, packed and installed into an empty project', function ()
 
   before(async () => {
     closeAfterRun(() => rmSync(home, { recursive: true, force: true }));
-    const packed = join(home, 'packages');
-    await run('npm', ['run', 'packages', '--', '--output', packed], { cwd: checkout });
+    const packed = join(checkout, 'dist/packages');
+    await run('npm', ['run', 'packages'], { cwd: checkout });
     const archives = readdirSync(packed).filter((name) => name.endsWith('.tgz'));
     archiveBytes = Object.fromEntries(archives.map((name) => [name, statSync(join(packed, name)).size]));
     await run('mkdir', [project]);

@@ -1,10 +1,9 @@
-import { cpSync, mkdirSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { readManifest, selectProjectFields, writeManifest } from './manifest.ts';
 
 /** The rest of the project is needed only to develop it. */
 const contents = [
-  'dist',
   'playground/index.html',
   'playground/style.css',
   'playground/icon.svg',
@@ -27,7 +26,10 @@ const isLeftOut = (path: string) =>
 export function stageServerPackage(root: string, output: string): string {
   const directory = join(output, 'nano-messaging');
   mkdirSync(directory);
-  for (const path of contents) {
+  // `dist` may contain the output, and a directory cannot be copied into itself.
+  const built = readdirSync(join(root, 'dist')).map((name) => `dist/${name}`);
+  for (const path of [...built, ...contents]) {
+    if (isLeftOut(path)) continue;
     cpSync(join(root, path), join(directory, path), {
       recursive: true,
       filter: (source) => !isLeftOut(relative(root, source)),

@@ -47,7 +47,7 @@ describe('README.md and the guides', () => {
   for (const path of ['README.md', ...markdownIn('docs/guides/'), 'examples/README.md', 'playground/README.md']) {
     it(`names only npm scripts that exist in ${path}`, () => {
       const run = [...read(path).matchAll(/npm (?:run (?:-s )?)?([a-z]+(?::[a-z]+)?)/g)].map((match) => match[1]!);
-      const known = [...Object.keys(manifest.scripts), 'ci', 'exec', 'install', 'pack', 'registry'];
+      const known = [...Object.keys(manifest.scripts), 'ci', 'create', 'exec', 'install', 'pack', 'registry'];
       expect(run.filter((name) => !known.includes(name))).to.deep.equal([]);
     });
   }
