@@ -55,7 +55,8 @@ export async function openPlayground(url: string, options: BrowserContextOptions
 export async function loadSample({ page, pane }: Playground, room = 'Launch day'): Promise<void> {
   await page.getByRole('button', { name: 'Load a sample' }).click();
   await pane('Ada').getByRole('heading', { name: room, exact: true }).waitFor();
-  await pane('Ada').getByText('Ben accepted the invitation').waitFor({ state: 'attached' });
+  // Ada may join after Ben has accepted the invitation, so the acceptance is not always among what she is shown.
+  await pane('Ada').getByRole('log', { name: 'Messages' }).getByText('until lift-off').waitFor({ state: 'attached' });
   // On a narrow screen Ben's pane is rendered but hidden.
   const ben = page.locator('[data-side=right]', { has: page.locator('h3', { hasText: new RegExp(`^${room}$`) }) });
   await ben.locator('.own', { hasText: 'until lift-off' }).waitFor({ state: 'attached' });
