@@ -171,7 +171,8 @@ describe('Two workers on one port', function () {
     const far = await socketOn(url, owner, 2);
     const openedBefore = await readCounter(url, opened);
     process.kill(server.workers().find(({ slot }) => slot === 2)!.pid, 'SIGKILL');
-    expect(await far.closed).to.equal('transport close');
+    // A killed process ends its connections with a FIN or, if it has not read everything, with a RST.
+    expect(await far.closed).to.be.oneOf(['transport close', 'transport error']);
     expect(await near.request('message:send', { room_id: room.id, content: 'alone' })).to.include({ ok: true });
     expect((await near.next('message:new')).content).to.equal('alone');
     await waitUntil('the worker serves again', () => server.workers().length === 3, 20_000);
