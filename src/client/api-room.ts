@@ -129,7 +129,7 @@ export interface ClientRoom extends MessagePages {
   /** The others who are typing, up to 10. */
   readonly typing: readonly Typist[];
   /**
-   * Who is in the room. Null if the service has no presence, undefined until the service has answered. The room asks for
+   * The users in the room. Null if the service has no presence, undefined until the service has answered. The room asks for
    * it from the first time that you read this property or listen to `presence`.
    */
   readonly presence: Presence | null | undefined;

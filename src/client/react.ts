@@ -220,7 +220,7 @@ export function useTyping(id: number | string, thread?: number): readonly Typist
   return useRoom(id, ({ typing }) => typing.filter((typist) => typist.thread === thread));
 }
 
-/** Who is in the room. Null if the service has no presence, undefined until the service has answered. */
+/** The users in the room. Null if the service has no presence, undefined until the service has answered. */
 export function usePresence(id: number | string): Presence | null | undefined {
   return useSnapshot(useChat().room(id), initialRoom, selectPresence, onPresence);
 }

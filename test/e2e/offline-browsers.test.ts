@@ -97,7 +97,7 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
     await expectSame(scene, contents, next);
   });
 
-  it('sends what a tab has written that crashes while another one runs', async () => {
+  it('sends the messages of a crashed tab from another tab', async () => {
     const scene = await createScene();
     const { proxy, open } = scene;
     const [first, second] = [await open(), await open()];

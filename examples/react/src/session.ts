@@ -1,6 +1,6 @@
 import { createContext, useContext } from 'react';
 
-/** What your backend knows of the user who is signed in, and the names of the people whom they meet. */
+/** What your backend knows about the signed-in user, and the names of the people in their rooms. */
 export type Session = { url: string; user: string; name: string; people: Record<string, string> };
 
 export const SessionContext = createContext<Session | null>(null);

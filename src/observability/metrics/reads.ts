@@ -15,7 +15,7 @@ export function createReadMetrics(registers: Registry[]): ReadMetrics {
   registerCounter({
     registers,
     name: 'nano_messaging_position_writes_total',
-    help: 'Marks and personal settings: those that were committed, and those that were merged with another one of the same user and room.',
+    help: 'Marks and personal settings: those that were committed, and those that were merged with another of the same user and room.',
     labelNames: ['result'],
     read: () => [
       [{ result: 'committed' }, committed],

@@ -4,7 +4,10 @@ import type { Identity } from '../../auth/identity.ts';
 import { type Authenticator, assertHeaderFits, parseBearer, toTokenError } from '../../auth/token-verification.ts';
 import type { Actor } from '../../core/authorization.ts';
 
-/** Authenticates with passport-jwt, unless the same token was verified a short time ago. Mount this before the body parser, so that only users can send large bodies. */
+/**
+ * Authenticates with passport-jwt, unless the same token was verified a short time ago. Mount this before the body
+ * parser, so that only users can send large bodies.
+ */
 export function authenticateRequest({ strategy, cache }: Authenticator): RequestHandler {
   const guard = new passport.Passport();
   guard.use('jwt', strategy);

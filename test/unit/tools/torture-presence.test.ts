@@ -67,7 +67,7 @@ describe('the oracle of the torture run, about presence', () => {
     expect(decision(evidence)).to.deep.equal(['leaked: ana in room 7: ben is shown, but their tokens hide it']);
   });
 
-  it('describes at the end who is missing, who is still shown, and whose set is partial', () => {
+  it('lists at the end the users that are missing, those that are shown for too long, and partial sets', () => {
     const problems = (last: SeenPresence, ...others: Subscription[]) =>
       findPresenceProblems(runWith(stay(ana, 0, undefined, [last]), ...others), s(200));
     expect(problems(set(0, [ana, ben]), stay(ben, 0))).to.deep.equal([]);
