@@ -20,8 +20,11 @@ const stableAfterMs = 1_500;
 interface AvailabilityOptions {
   /** Resolves if reads and writes work. */
   probe: () => Promise<void>;
-  /** Called when an outage ends. The connections may now lead to another server. */
-  onRecovered?: () => void;
+  /**
+   * Called when an outage ends. The connections may now lead to another server. `affectedWrites`: reads may have
+   * succeeded during the outage, on sessions that still reject writes.
+   */
+  onRecovered?: (outage: { affectedWrites: boolean }) => void;
   logger: Logger | undefined;
 }
 
@@ -91,6 +94,7 @@ export function createAvailability({ probe, onRecovered, logger }: AvailabilityO
 
   function recordRecovery(): void {
     if (isUp) return;
+    const affectedWrites = needsProbe;
     isUp = true;
     needsProbe = false;
     cause = undefined;
@@ -100,7 +104,7 @@ export function createAvailability({ probe, onRecovered, logger }: AvailabilityO
       isLogged = false;
       downSince = undefined;
     }, stableAfterMs).unref();
-    onRecovered?.();
+    onRecovered?.({ affectedWrites });
   }
 
   scheduleProbe();

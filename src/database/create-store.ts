@@ -68,7 +68,10 @@ export function createStore(parts: StoreParts): Store {
   const requiredMigrations = listMigrationNames();
   let closing: Promise<void> | undefined;
   const verify = createVerification(parts, (text, values) => queryOnce(text, values));
-  const onRecovered = () => void verify().catch((error: unknown) => availability.recordFailure(error));
+  function onRecovered({ affectedWrites }: { affectedWrites: boolean }): void {
+    if (affectedWrites) expireSessions?.();
+    void verify().catch((error: unknown) => availability.recordFailure(error));
+  }
   const availability = createAvailability({ probe, onRecovered, logger });
   const runUrgent = (statement: Statement, values: unknown[] = []) =>
     queue.run(() => native.query(statement, values), true);

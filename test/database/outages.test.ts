@@ -158,6 +158,44 @@ describe('An outage of PostgreSQL', function () {
   }
 });
 
+describe('The end of an outage', function () {
+  this.timeout(30_000);
+
+  it('replaces the sessions that began while the database was read-only', async () => {
+    const databaseUrl = await freshDatabase();
+    const session = await databaseSession(databaseUrl);
+    const setReadOnly = (value: 'on' | 'off') =>
+      session.query(
+        `alter database ${new URL(databaseUrl).pathname.slice(1)} set default_transaction_read_only = ${value}`,
+      );
+    const store = await openPostgres({ databaseUrl, poolSize: 2, statementTimeoutMs: 20_000 });
+    closeLater(() => store.close());
+    const write = () => store.query({ name: 'write', text: 'update rooms set last_seq = last_seq' }, []);
+    await setReadOnly('on');
+    await session.query(
+      'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
+    );
+    await waitUntil('the outage is noticed', () =>
+      write().then(
+        () => false,
+        () => !store.isUp,
+      ),
+    );
+    // This read holds a new session, so that the probe, which finds the end of the outage, gets another session.
+    const slow = store.query({ name: 'slow', text: 'select pg_sleep(3)' }, []);
+    await waitUntil(
+      'the read runs',
+      async () =>
+        (await session.query(`select from pg_stat_activity where query = 'select pg_sleep(3)'`)).rowCount === 1,
+    );
+    await setReadOnly('off');
+    await waitUntil('the outage is over', () => store.isUp);
+    await slow;
+    // Two at once use both sessions of the pool.
+    await Promise.all([write(), write()]);
+  });
+});
+
 describe('A failover of PostgreSQL', function () {
   this.timeout(60_000);
 
