@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { openPostgres } from '../../src/database/open-store.ts';
+import { sqlState } from '../../src/database/store-errors.ts';
 import { captureLog } from '../helpers/captured-log.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { createClient } from '../helpers/client.ts';
@@ -175,10 +176,11 @@ describe('The end of an outage', function () {
     await session.query(
       'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
     );
-    await waitUntil('the outage is noticed', () =>
+    // The terminated sessions fail first, by which the store does not learn that writes are affected.
+    await waitUntil('the store knows that the database is read-only', () =>
       write().then(
         () => false,
-        () => !store.isUp,
+        (error) => sqlState(error) === '25006',
       ),
     );
     // This read holds a new session, so that the probe, which finds the end of the outage, gets another session.
