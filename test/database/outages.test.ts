@@ -139,6 +139,7 @@ async function goThrough({ sqlState, breaking, mending }: Outage): Promise<void>
   expect(more).to.have.length(0);
   expect(begun!.sqlState).to.match(sqlState);
   expect(begun!.err?.message).to.be.a('string');
+  expect(log.startingWith('request failed')).to.have.length(0);
   expect(await metric(url, 'nano_messaging_refusals_total{transport="rest",code="INTERNAL"}')).to.equal(0);
 }
 

@@ -38,7 +38,8 @@ export function createErrorHandler(
     metrics.refused(error.code);
     // Requests without a valid token have no user to charge. Limiting them is the balancer's task.
     if (request.user) limits.chargeRefusal(getActor(request).user, error.code);
-    if (error.code === 'INTERNAL' || error.code === 'UNAVAILABLE') {
+    // An outage is logged once, with its cause, by what became unavailable.
+    if (error.code === 'INTERNAL') {
       logger.error({ err: error.cause ?? error, method: request.method, path: request.path }, 'request failed');
     }
     if (response.headersSent) return next(thrown);
