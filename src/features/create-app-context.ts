@@ -81,7 +81,7 @@ export function createAppContext(collaborators: Collaborators): AppContext {
     reconcileIntervalMs,
     events: { ...metrics.feeds, ...report, unknownKind: createUnknownKindLog(logger) },
   });
-  const queue = createSendQueue({ log, rights, bus, events: metrics.sends });
+  const queue = createSendQueue({ log, rights, bus, events: metrics.sends, overlapsCommits: !store.isExclusive });
   const context: AppContext = {
     appendAll: createAppendAll({ log, bus, events: metrics.sends }),
     reactionBatcher: createReactionBatcher(queue),

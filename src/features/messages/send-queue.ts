@@ -60,6 +60,11 @@ interface Collaborators {
   rights: RightsCache;
   bus: RoomBus;
   events?: SendEvents | undefined;
+  /**
+   * Whether the results of a commit are settled only after the next one has begun. A database in another process then
+   * does not wait for that; with one in this process, the acknowledgements would wait for the next commit.
+   */
+  overlapsCommits: boolean;
 }
 
 /**
@@ -68,7 +73,7 @@ interface Collaborators {
  * authorizes again.
  */
 export function createSendQueue(
-  { log, rights, bus, events }: Collaborators,
+  { log, rights, bus, events, overlapsCommits }: Collaborators,
   limits: Limits = defaultLimits,
 ): SendQueue {
   const queuesByRoom = new Map<RoomId, Queued[]>();
@@ -77,6 +82,8 @@ export function createSendQueue(
   let isRunning = false;
   let currentRun: Promise<void> = Promise.resolve();
   const backoff = new LockBackoff();
+  /** Publish and acknowledge the results of the previous commit, if commits overlap. */
+  let settlements: (() => void)[] = [];
   /** Ends the wait of `backoffOrArrival`, if it is waiting. */
   let onArrival = () => {};
   const settleSend = createSettleSend({ rights, bus, events });
@@ -149,7 +156,7 @@ export function createSendQueue(
   async function run(): Promise<void> {
     isRunning = true;
     try {
-      while (queuesByRoom.size > 0) await runOnce();
+      while (queuesByRoom.size > 0 || settlements.length > 0) await runOnce();
     } finally {
       // Must be in the same tick in which the queue becomes empty. Otherwise the next message would not start a run.
       isRunning = false;
@@ -157,14 +164,20 @@ export function createSendQueue(
   }
 
   async function runOnce(): Promise<void> {
+    const settlePrevious = settlements;
+    settlements = [];
     // All messages of one tick share a commit. The queue waits no longer, because that would delay messages.
-    await endOfTick();
+    if (settlePrevious.length === 0) await endOfTick();
     const now = Date.now();
     const readyRooms = [...queuesByRoom.keys()]
       .filter((room) => backoff.getRetryAt(room) <= now)
       .slice(0, limits.maxBatch);
-    if (readyRooms.length === 0) await backoffOrArrival(now);
-    else await commitBatch(readyRooms);
+    const committed = readyRooms.length > 0 ? commitBatch(readyRooms) : undefined;
+    // At the end of this tick, the statement of the new commit has been sent.
+    if (committed && settlePrevious.length > 0) await endOfTick();
+    for (const settle of settlePrevious) settle();
+    if (committed) await committed;
+    else if (settlePrevious.length === 0) await backoffOrArrival(now);
   }
 
   async function commitBatch(readyRooms: readonly RoomId[]): Promise<void> {
@@ -188,14 +201,14 @@ export function createSendQueue(
   async function storeMessages(batch: readonly Batched<QueuedSend>[], startedAt: number): Promise<void> {
     const results = await appendBatch(log, batch);
     events?.committed(batch.length, (performance.now() - startedAt) / 1_000);
-    settleBatch(batch, results, settleSend);
+    finishBatch(batch, results, settleSend);
   }
 
   async function applyOperations(batch: readonly Batched<QueuedOperation>[], startedAt: number): Promise<void> {
     const results = await applyBatch(log, batch);
     events?.committed(batch.length, (performance.now() - startedAt) / 1_000);
     const published = new Set<string>();
-    settleBatch(batch, results, (queued, decision, result) => settleOperation(queued, decision, result, published));
+    finishBatch(batch, results, (queued, decision, result) => settleOperation(queued, decision, result, published));
   }
 
   /** Called if all queued rooms are locked. Waits until the first of them may be retried or a message arrives. */
@@ -222,22 +235,29 @@ export function createSendQueue(
     return queued;
   }
 
-  function settleBatch<Q extends Queued, R extends { outcome: string }>(
+  function finishBatch<Q extends Queued, R extends { outcome: string }>(
     batch: readonly Batched<Q>[],
     results: readonly (R | ChatError)[],
     settle: (queued: Q, decision: Decision, result: R | ChatError) => void,
   ): void {
     const retries = new Map<RoomId, Queued[]>();
-    for (const [n, { queued, decision }] of batch.entries()) {
+    const finished: { entry: Batched<Q>; result: R | ChatError }[] = [];
+    for (const [n, entry] of batch.entries()) {
+      const { queued } = entry;
       const result = results[n] ?? new ChatError('INTERNAL');
       if (shouldRetry(queued, result)) {
         retries.set(queued.room_id, [...(retries.get(queued.room_id) ?? []), queued]);
       } else {
-        settle(release(queued), decision, result);
+        finished.push({ entry, result });
       }
     }
     // Retries go before later messages of the same room, to keep the order.
     for (const [room, sends] of retries) queuesByRoom.set(room, [...sends, ...(queuesByRoom.get(room) ?? [])]);
+    const settleFinished = () => {
+      for (const { entry, result } of finished) settle(release(entry.queued), entry.decision, result);
+    };
+    if (overlapsCommits) settlements.push(settleFinished);
+    else settleFinished();
   }
 
   function shouldRetry(queued: Queued, result: { outcome: string } | ChatError): boolean {

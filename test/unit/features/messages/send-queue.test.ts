@@ -28,9 +28,10 @@ interface Stage {
   fail?: (drafts: readonly Draft[]) => void;
   busy?: (draft: Draft) => boolean;
   limits?: { maxMessages: number; maxBytes?: number };
+  overlapsCommits?: boolean;
 }
 
-function stage({ fail, busy, limits }: Stage = {}) {
+function stage({ fail, busy, limits, overlapsCommits = true }: Stage = {}) {
   const batches: string[][] = [];
   const published: BusMessage[] = [];
   const rightsRev = { last: 0 };
@@ -87,7 +88,7 @@ function stage({ fail, busy, limits }: Stage = {}) {
     deduplicated: () => void figures.repeated++,
   };
   const queue = createSendQueue(
-    { log, rights, bus, events },
+    { log, rights, bus, events, overlapsCommits },
     { maxMessages: 100, maxBytes: 1_000_000, maxBatch: 50, maxOperations: 200, maxBatchPerRoom: 50, ...limits },
   );
   const send = (content: string, actor = writer, client_msg_id: string | null = null, room_id = 1) =>
@@ -112,6 +113,23 @@ describe('SendQueue', () => {
     expect(batches).to.deep.equal([['a', 'b', 'c']]);
     expect(published.map((envelope) => 'rev' in envelope && envelope.rev)).to.deep.equal([1, 2, 3]);
   });
+
+  for (const overlapsCommits of [true, false]) {
+    it(`begins the next commit ${overlapsCommits ? 'before' : 'after'} the results of the previous one are published`, async () => {
+      const counts: number[] = [];
+      let second: Promise<string> | undefined;
+      const { send, published } = stage({
+        overlapsCommits,
+        fail() {
+          counts.push(published.length);
+          second ??= send('b');
+        },
+      });
+      expect([await send('a'), await second]).to.deep.equal(['1 a', '2 b']);
+      expect(counts).to.deep.equal([0, overlapsCommits ? 0 : 1]);
+      expect(published.map((envelope) => 'rev' in envelope && envelope.rev)).to.deep.equal([1, 2]);
+    });
+  }
 
   it('rejects messages beyond the limit of queued bytes in UTF-8, and accepts messages again once the queued ones are stored', async () => {
     const { send, queue } = stage({ limits: { maxMessages: 100, maxBytes: 3_000 } });
@@ -264,7 +282,7 @@ function stageOperations(outcomes: ((operation: Operation) => OperationResult | 
   const bus = createLocalRoomBus((error) => {
     throw error;
   });
-  const queue = createSendQueue({ log, rights, bus });
+  const queue = createSendQueue({ log, rights, bus, overlapsCommits: true });
   const send = (content: string, room_id = 1) => queue.append({ actor: writer, room_id, content, client_msg_id: null });
   const sendRich = (content: string, room_id = 1) => {
     const extras = { reply_to: null, thread: null, mentions: [], custom: '{}', flags: 0 };
