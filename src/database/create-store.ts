@@ -94,9 +94,9 @@ export function createStore(parts: StoreParts): Store {
     }, recordAndRethrow);
   }
 
-  const writeListeners = new Set<() => void>();
-  function notifyWrite(): void {
-    for (const listener of writeListeners) listener();
+  const journalListeners = new Set<() => void>();
+  function notifyJournalWrite(): void {
+    for (const listener of journalListeners) listener();
   }
 
   async function probe(): Promise<void> {
@@ -112,7 +112,7 @@ export function createStore(parts: StoreParts): Store {
   return {
     query: <Row>(statement: Statement, values: unknown[]) =>
       runTracked(() => native.query(statement, values), statement.isUrgent).then(({ rows }) => {
-        if (!statement.isReadOnly) notifyWrite();
+        if (statement.writesJournal) notifyJournalWrite();
         return rows as Row[];
       }),
     transaction: async (task) => {
@@ -124,12 +124,12 @@ export function createStore(parts: StoreParts): Store {
           return result;
         });
       });
-      notifyWrite();
+      notifyJournalWrite();
       return result;
     },
-    onWrite(listener) {
-      if (isExclusive) writeListeners.add(listener);
-      return () => void writeListeners.delete(listener);
+    onJournalWrite(listener) {
+      if (isExclusive) journalListeners.add(listener);
+      return () => void journalListeners.delete(listener);
     },
     identify: () => identifyService(queryOnce).catch(rethrowAsUnavailable),
     check: async () => {

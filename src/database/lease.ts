@@ -2,7 +2,6 @@ import type { Statement, Store } from './store.ts';
 
 const acquireStatement: Statement = {
   name: 'acquire_lease',
-  isReadOnly: true,
   text: `insert into leases as l (name, holder, token, until)
     values ($1, $2, 1, clock_timestamp() + make_interval(secs => $3::float8 / 1000))
     on conflict (name) do update set holder = excluded.holder, token = l.token + 1, until = excluded.until
@@ -12,14 +11,12 @@ const acquireStatement: Statement = {
 
 const renewStatement: Statement = {
   name: 'renew_lease',
-  isReadOnly: true,
   text: `update leases set until = clock_timestamp() + make_interval(secs => $3::float8 / 1000)
     where name = $1 and token = $2::bigint returning 1 as renewed`,
 };
 
 const releaseStatement: Statement = {
   name: 'release_lease',
-  isReadOnly: true,
   text: 'update leases set until = clock_timestamp() where name = $1 and token = $2::bigint',
 };
 

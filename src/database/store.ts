@@ -8,8 +8,8 @@ export interface Statement {
   text: string;
   /** An urgent statement does not wait behind other work. Set it only for statements that every message needs. */
   isUrgent?: boolean;
-  /** The statement writes nothing that an inbox shows, so no listener of `onWrite` is called. */
-  isReadOnly?: boolean;
+  /** The statement can add rows to the journal, so the listeners of `onJournalWrite` are called after it. */
+  writesJournal?: boolean;
 }
 
 /** The access of this process to the database. During an outage, methods throw `UNAVAILABLE`. */
@@ -35,10 +35,11 @@ export interface Store {
   readonly failures: number;
   readonly load: Load;
   /**
-   * Calls the listener after each commit. Works only with PGlite, where every write comes from this process. Returns a
-   * function that removes the listener.
+   * Calls the listener after each commit that can have added rows to the journal: after each transaction, and after each
+   * statement with `writesJournal`. Works only with PGlite, where every write comes from this process. Returns a function
+   * that removes the listener.
    */
-  onWrite(listener: () => void): () => void;
+  onJournalWrite(listener: () => void): () => void;
   close(): Promise<void>;
 }
 

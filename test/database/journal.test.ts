@@ -1,8 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { createJournalCleanup, JournalReader, type Poll } from '../../src/core/log/journal.ts';
+import { createRoomLog } from '../../src/core/log/room-log.ts';
+import type { Store } from '../../src/database/store.ts';
+import { writePositions } from '../../src/features/reads/write-positions.ts';
+import { redeliver, resumeWebhook, skipBefore } from '../../src/features/webhooks/administration.ts';
+import { registerEndpoint } from '../../src/features/webhooks/positions.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
-import { describeEveryStore, insertRoom, openPostgresStore, toQuery } from '../helpers/stores.ts';
+import { describeEveryStore, insertRoom, openPgliteStore, openPostgresStore, toQuery } from '../helpers/stores.ts';
 
 const rename = `update rooms set name = 'renamed', updated_at = now() where id = $1`;
 const roomsIn = ({ touches }: Poll) => touches.map(([, room]) => room);
@@ -162,5 +168,86 @@ describe('The journal of the inboxes with concurrent transactions', () => {
     await session.query(rename, [room]);
     await session.query('rollback');
     expect(roomsIn(await journal.poll())).to.deep.equal([]);
+  });
+});
+
+const ana = randomUUID();
+const guest = randomUUID();
+const draft = (room_id: number, client_msg_id: string | null = null) => ({
+  ...{ room_id, emitter: ana, content: 'hello', client_msg_id, isAllowed: true, rightsRev: 0 },
+});
+const plain = { client_msg_id: null, reply_to: null, thread: null, mentions: [], custom: null, flags: 0 };
+const may = { can_read: true, can_write: true, can_delete_all: false, can_edit_all: false, rights_rev: 0 };
+const mute = {
+  user: guest,
+  entity: null,
+  level: 0,
+  seq: null,
+  force: false,
+  isQuiet: false,
+  muted: true,
+  hidden: null,
+};
+
+const toName = (room: number) => `app-${room}`;
+
+/** What adds rows to the journal without a transaction of the ORM. */
+const writes: Record<string, (store: Store, room: number) => Promise<unknown>> = {
+  'a sent message': (store, room) => createRoomLog(store).append([draft(room)]),
+  'a batch with a duplicate': (store, room) => createRoomLog(store).append([draft(room, 'known'), draft(room, 'new')]),
+  'a message of the backend': (store, room) =>
+    createRoomLog(store).appendAll(room, [{ ...plain, emitter: ana, content: 'hello', created_at: null }]),
+  'a reaction': (store, room) =>
+    createRoomLog(store).apply([
+      { ...may, room_id: room, actor: ana, kind: 'react', seq: 1, emoji: '👍', added: true },
+    ]),
+  'an accepted invitation': (store, room) =>
+    createRoomLog(store).accept([{ room_id: room, grantee: guest, entity: null, rightsRev: 0 }]),
+  'a position in a room': (store, room) => writePositions(store, [{ ...mute, room_id: room }]),
+  'a webhook that is resumed': (store, room) => resumeWebhook(store, toName(room)),
+  'a webhook that skips changes': (store, room) => skipBefore(store, toName(room), new Date()),
+  'a webhook that delivers again': (store, room) => redeliver(store, toName(room), room, 1),
+};
+
+describe('The journal of an embedded database', () => {
+  let store: Store;
+  let calls = 0;
+
+  before(async function () {
+    this.timeout(60_000);
+    store = await openPgliteStore();
+    store.onJournalWrite(() => (calls += 1));
+  });
+
+  async function newRoom(): Promise<number> {
+    const room = await insertRoom(store);
+    await createRoomLog(store).append([draft(room, 'known')]);
+    const invite = `insert into permission_rules (room_id, grantee, kind, permissions, level, created_at, updated_at)
+      values ($1::bigint, $2::uuid, 'user', 'rw', 0, now(), now())`;
+    await store.query(toQuery(invite), [room, guest]);
+    await registerEndpoint(store, toName(room));
+    return room;
+  }
+
+  for (const [what, write] of Object.entries(writes)) {
+    it(`tells its listeners of ${what}`, async () => {
+      const room = await newRoom();
+      const journal = new JournalReader(store);
+      await journal.poll();
+      calls = 0;
+      await write(store, room);
+      expect(calls).to.be.at.least(1);
+      expect((await journal.poll()).touches).to.not.deep.equal([]);
+    });
+  }
+
+  it('tells its listeners nothing if a room, its messages or its journal are read', async () => {
+    const room = await newRoom();
+    calls = 0;
+    await createRoomLog(store).snapshot(room);
+    await createRoomLog(store).changes(room, 1, 9, 9);
+    await createRoomLog(store).heads([room]);
+    await new JournalReader(store).poll();
+    expect(calls).to.equal(0);
   });
 });

@@ -13,7 +13,8 @@ export async function openPostgresStore(databaseUrl: string): Promise<Store> {
   return store;
 }
 
-async function openPgliteStore(): Promise<Store> {
+/** Opens a store on an empty PGlite in memory; it is closed after the test. */
+export async function openPgliteStore(): Promise<Store> {
   const store = await openPglite(undefined);
   closeLater(() => store.close());
   return store;

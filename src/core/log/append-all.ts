@@ -24,6 +24,7 @@ export type AppendAllResult =
 const statement = {
   name: 'append_all',
   isUrgent: true,
+  writesJournal: true,
   text: 'select append_all($1::bigint, $2::jsonb) as messages',
 };
 

@@ -92,6 +92,7 @@ function toAppendResult(row: OutcomeRow, { room_id, emitter, content, client_msg
 const fastAppendStatement = {
   name: 'append_straight',
   isUrgent: true,
+  writesJournal: true,
   text: `select ids, seqs, revs, ats from append_straight($1::bigint[], $2::int[], $3::bigint[], $4::int[], $5::int[],
     $6::uuid[], $7::text[], $8::text[])`,
 };

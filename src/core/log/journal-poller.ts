@@ -19,7 +19,7 @@ export interface JournalPoller {
 }
 
 interface Collaborators {
-  store: Pick<Store, 'query' | 'onWrite'>;
+  store: Pick<Store, 'query' | 'onJournalWrite'>;
   /** If this returns false after a poll, polling ends until the next start. */
   isNeeded(): boolean;
   /** The time until the next poll. */
@@ -71,7 +71,7 @@ export function createJournalPoller({
   }
 
   let earlyPoll: NodeJS.Timeout | undefined;
-  const stopWatchingWrites = store.onWrite(() => {
+  const stopWatchingWrites = store.onJournalWrite(() => {
     if (!started || isClosed) return;
     earlyPoll ??= setTimeout(() => {
       earlyPoll = undefined;

@@ -14,7 +14,6 @@ interface PollRow {
 
 const pollStatement: Statement = {
   name: 'poll_touches',
-  isReadOnly: true,
   text: `select pg_current_snapshot()::text as snapshot, (select id::text from touches_epoch limit 1) as epoch,
     case when $1::text is not null then (
       select json_agg(json_build_array(t.o_what, t.o_room, t.o_grantee)) from touches_since($1::text::pg_snapshot) t
@@ -23,13 +22,11 @@ const pollStatement: Statement = {
 
 const beginEpochStatement: Statement = {
   name: 'begin_touches_epoch',
-  isReadOnly: true,
   text: 'select begin_touches_epoch()',
 };
 
 const forgetStatement: Statement = {
   name: 'forget_touches',
-  isReadOnly: true,
   text: `select pg_current_snapshot()::text as snapshot, (select id::text from touches_epoch limit 1) as epoch,
     case when $1::text is not null then forget_touches($1::text::pg_snapshot, $2::uuid) end as forgotten,
     (select n_live_tup::float8 from pg_stat_user_tables where relid = 'touches'::regclass) as rows`,

@@ -126,6 +126,7 @@ export const statements = {
   append: {
     name: 'append',
     isUrgent: true,
+    writesJournal: true,
     text: `select o_ord::float8 as ord, o_outcome as outcome, o_id::float8 as id, o_seq::float8 as seq, o_rev::float8 as rev,
       ${ms('o_at')} as at, ${ms('o_updated')} as updated, o_content as content
       from append_messages($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::boolean[], $6::bigint[])`,
@@ -202,12 +203,10 @@ export const statements = {
   /** The same as `messages`, `changes`, `entries` and `messagesBySeq`, for a range of each of several rooms. */
   roomMessages: {
     name: 'log_messages_of_rooms',
-    isReadOnly: true,
     text: selectRanges(`select ${wholeMessage}, ${rootReplies} from messages m where m.room_id = w.room_id`, 'm.rev'),
   },
   roomChanges: {
     name: 'log_changes_of_rooms',
-    isReadOnly: true,
     text: selectRanges(
       `select c.room_id::float8 as room_id, c.rev::float8 as rev, c.kind, c.body, c.actor::text as by, ${ms('c.at')} as at
         from room_changes c where c.room_id = w.room_id`,
@@ -216,7 +215,6 @@ export const statements = {
   },
   roomEntries: {
     name: 'log_entries_of_rooms',
-    isReadOnly: true,
     text: selectRanges(
       `select e.room_id::float8 as room_id, e.rev::float8 as rev, e.kind::int as kind, e.seq::float8 as seq, e.changes,
         ${ms('e.at')} as at from log_entries e where e.room_id = w.room_id`,
@@ -225,7 +223,6 @@ export const statements = {
   },
   roomMessagesBySeq: {
     name: 'messages_of_rooms_by_seq',
-    isReadOnly: true,
     text: `select x.* from unnest($1::bigint[], $2::bigint[]) as w(room_id, seq) cross join lateral (
       select ${wholeMessage}, ${rootReplies} from messages m
       where m.room_id = w.room_id and m.seq >= w.seq and m.seq <= w.seq order by m.seq limit 1
@@ -238,6 +235,7 @@ export const statements = {
   operations: {
     name: 'apply_operations',
     isUrgent: true,
+    writesJournal: true,
     text: 'select o_result as result from apply_operations($1::jsonb)',
   },
   changes: {

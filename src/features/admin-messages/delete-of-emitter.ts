@@ -13,7 +13,6 @@ const rowsPerStatement = 2_000;
 
 const findStatement: Statement = {
   name: 'find_messages_of_emitter',
-  isReadOnly: true,
   text: `select r.last_seq::float8 as last, coalesce((
       select json_agg(x.seq order by x.seq) from (
         select m.seq from messages m where m.room_id = r.id and m.seq > $2::bigint and m.seq <= $2::bigint + ${rowsPerStatement}

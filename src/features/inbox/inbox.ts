@@ -23,7 +23,6 @@ const granteesPerStep = 100;
 
 const roomsOfGranteesStatement: Statement = {
   name: 'rooms_of_grantees',
-  isReadOnly: true,
   text: `select grantee::text as grantee, array_agg(room_id::float8) as rooms from (
       select p.grantee, p.room_id from permission_rules p where p.grantee = any($1::uuid[])
       union select r.entity_owner, r.id from rooms r where r.entity_owner = any($1::uuid[])
@@ -73,7 +72,7 @@ export interface Inbox {
 }
 
 interface Collaborators {
-  store: Pick<Store, 'query' | 'onWrite'>;
+  store: Pick<Store, 'query' | 'onJournalWrite'>;
   /** 0 means no limit. */
   itemsPerSecond: number;
   events: InboxEvents;

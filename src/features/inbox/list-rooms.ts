@@ -9,7 +9,6 @@ import type { RoomReading } from './room-reading.ts';
 
 const roomsStatement: Statement = {
   name: 'inbox_rooms',
-  isReadOnly: true,
   text: 'select o_rooms as rooms from inbox_rooms($1::uuid, $2::uuid, $3::float8, $4::boolean)',
 };
 

@@ -5,7 +5,6 @@ import { type ItemRow, type Reader, RoomReading } from './room-reading.ts';
 
 const itemsStatement: Statement = {
   name: 'inbox_items',
-  isReadOnly: true,
   text: `select o_room as room from inbox_items($1::bigint[], $2::bigint[], $3::bigint[], $4::int[], $5::int[],
     $6::uuid[], $7::uuid[], $8::bigint[])`,
 };

@@ -9,7 +9,6 @@ import type { Recipient, RecipientCursor, RecipientsQuery } from './contract.ts'
 
 const messageStatement: Statement = {
   name: 'message_to_notify_of',
-  isReadOnly: true,
   text: `select r.type, r.user_owner::text as user_owner, r.entity_owner::text as entity_owner,
       r.level_admin::float8 as level_admin, m.emitter::text as emitter, m.deleted_at is not null as is_deleted,
       coalesce(m.flags, 0)::int as flags, coalesce(to_json(m.mentions), '[]') as mentions
@@ -18,13 +17,11 @@ const messageStatement: Statement = {
 
 const granteesStatement: Statement = {
   name: 'list_grantees',
-  isReadOnly: true,
   text: 'select o_user::text as user from list_grantees($1::bigint, $2::uuid[], $3::uuid, $4::int)',
 };
 
 const recipientsStatement: Statement = {
   name: 'list_recipients',
-  isReadOnly: true,
   text: `select o_user::text as user, o_entity::text as entity, o_level as level, coalesce(o_rules, '[]') as rules,
       o_is_muted as "isMuted", o_has_read as "hasRead", o_is_mentioned as "isMentioned"
     from list_recipients($1::bigint, $2::bigint, $3::uuid[], $4::uuid[], $5::int[], $6::boolean[])`,

@@ -40,6 +40,7 @@ export interface WrittenPosition extends ReadState {
 
 const writePositionsStatement = {
   name: 'write_positions',
+  writesJournal: true,
   text: `select w.o_ord::float8 as ord, w.o_read_seq::float8 as read_seq, w.o_receipt_seq::float8 as receipt_seq,
     w.o_version::float8 as version, w.o_muted as muted, w.o_hidden as hidden, w.o_unread as unread,
     w.o_mentions as unread_mentions, w.o_has_changed as "hasChanged", w.o_has_receipts as "hasReceipts"

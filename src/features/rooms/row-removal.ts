@@ -6,7 +6,6 @@ import type { Statement, Store } from '../../database/store.ts';
 /** Step 0 removes the rules of a room, and step 1 its messages; see the migration of `deleted_rooms`. */
 const waitingStatement: Statement = {
   name: 'deleted_rooms',
-  isReadOnly: true,
   text: `select count(*)::float8 as rooms,
       coalesce(sum(case step when 0 then last_seq when 1 then greatest(0, last_seq - coalesce(after[1]::bigint, 0)) else 0 end), 0)::float8 as messages,
       coalesce(extract(epoch from clock_timestamp() - min(deleted_at)) * 1000, 0)::float8 as "oldestMs"
@@ -15,7 +14,6 @@ const waitingStatement: Statement = {
 
 const removeStatement: Statement = {
   name: 'remove_deleted_rows',
-  isReadOnly: true,
   text: 'select o_room::float8 as room, o_rows::float8 as rows, o_is_done as "isDone" from remove_deleted_rows($1::int)',
 };
 

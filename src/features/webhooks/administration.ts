@@ -12,7 +12,6 @@ const notify = 'notified as (insert into touches (what, room_id) values (7, 0))'
 
 const listStatement: Statement = {
   name: 'list_webhooks',
-  isReadOnly: true,
   text: `select w.name, ${ms('w.suspended_at')} as suspended, ${ms('w.failing_since')} as failing, w.last_error,
       (select l.holder from leases l where l.name = 'webhook:' || w.name and l.until > clock_timestamp()) as holder,
       (select count(*)::float8 from rooms r left join webhook_positions p on p.webhook = w.id and p.room_id = r.id
@@ -28,7 +27,7 @@ const listStatement: Statement = {
 
 const resumeStatement: Statement = {
   name: 'resume_webhook',
-  isReadOnly: true,
+  writesJournal: true,
   text: `with resumed as (
       update webhooks set suspended_at = null, failing_since = null, last_error = null where name = $1 returning id
     ), ${notify}, cleared as (delete from webhook_refusals f using resumed where f.webhook = resumed.id)
@@ -37,7 +36,6 @@ const resumeStatement: Statement = {
 
 const findStatement: Statement = {
   name: 'find_webhook',
-  isReadOnly: true,
   text: `select w.id::float8 as id, (select coalesce(max(r.id), 0)::float8 from rooms r) as "lastRoom" from webhooks w where w.name = $1`,
 };
 
@@ -47,7 +45,6 @@ const before = (table: string, time: string) => `coalesce((
 
 const skipStatement: Statement = {
   name: 'skip_webhook',
-  isReadOnly: true,
   text: `with b as (select to_timestamp($2::float8 / 1000) as at), skipped as (
       insert into webhook_positions as t (webhook, room_id, rev)
       select $1::int, r.id, case when r.last_change_at < b.at then r.last_rev else greatest(coalesce(p.rev, 0),
@@ -63,7 +60,7 @@ const skipStatement: Statement = {
 
 const skipDeletedStatement: Statement = {
   name: 'skip_webhook_deleted',
-  isReadOnly: true,
+  writesJournal: true,
   text: `with ${notify}
     insert into webhook_positions (webhook, room_id, rev)
     select $1::int, e.room_id, -1 from events e where e.kind = 2 and e.at < to_timestamp($2::float8 / 1000)
@@ -72,7 +69,7 @@ const skipDeletedStatement: Statement = {
 
 const redeliverStatement: Statement = {
   name: 'redeliver_webhook',
-  isReadOnly: true,
+  writesJournal: true,
   text: `with w as (select id from webhooks where name = $1), moved as (
       update webhook_positions p set rev = $3::bigint - 1 from w
       where p.webhook = w.id and p.room_id = $2::bigint and p.rev >= $3::bigint returning p.room_id
@@ -86,7 +83,6 @@ const redeliverStatement: Statement = {
 
 const removeStatement: Statement = {
   name: 'remove_webhook',
-  isReadOnly: true,
   text: `with removed as (
       delete from webhooks w where w.name = $1 and not exists (
         select 1 from leases l where l.name = $2 and l.until > clock_timestamp()

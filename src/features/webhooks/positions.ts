@@ -53,31 +53,26 @@ export interface RoomBehind {
 
 const endpointStatement: Statement = {
   name: 'read_webhook',
-  isReadOnly: true,
   text: 'select id::float8 as id, name, suspended_at is not null as suspended from webhooks where name = $1',
 };
 
 const roomsStatement: Statement = {
   name: 'webhook_rooms',
-  isReadOnly: true,
   text: 'select o_room as room from webhook_rooms($1::int, $2::bigint[])',
 };
 
 const moveStatement: Statement = {
   name: 'move_webhook_positions',
-  isReadOnly: true,
   text: `select to_json(move_webhook_positions($1, $2::bigint, $3::int, $4::bigint[], $5::bigint[], $6::bigint[])) as moved`,
 };
 
 const lastRoomStatement: Statement = {
   name: 'last_room',
-  isReadOnly: true,
   text: 'select coalesce(max(id), 0)::float8 as id from rooms',
 };
 
 const behindStatement: Statement = {
   name: 'rooms_behind',
-  isReadOnly: true,
   text: `select r.id::float8 as room_id, ${ms('clock_timestamp()')} - ${ms(`case when p.rev is null then r.created_at else coalesce(
       (select m.created_at from messages m where m.room_id = r.id and m.rev = p.rev + 1),
       (select e.at from log_entries e where e.room_id = r.id and e.rev = p.rev + 1),
@@ -89,7 +84,6 @@ const behindStatement: Statement = {
 
 const deletedStatement: Statement = {
   name: 'deleted_rooms_behind',
-  isReadOnly: true,
   text: `select e.room_id::float8 as room_id, ${ms('clock_timestamp()')} - ${ms('e.at')} as "ageMs" from events e
     where e.kind = 2 and not exists (
       select 1 from webhook_positions p where p.webhook = $1::int and p.room_id = e.room_id and p.rev = -1
@@ -99,7 +93,6 @@ const deletedStatement: Statement = {
 /** Removes positions whose rooms were deleted, and whose events are forgotten or were never recorded. */
 const tidyStatement: Statement = {
   name: 'tidy_webhook_positions',
-  isReadOnly: true,
   text: `delete from webhook_positions p where p.webhook = $1::int
     and not exists (select 1 from rooms r where r.id = p.room_id)
     and not exists (select 1 from events e where e.room_id = p.room_id)`,
@@ -107,14 +100,12 @@ const tidyStatement: Statement = {
 
 const refusalsStatement: Statement = {
   name: 'webhook_refusals',
-  isReadOnly: true,
   text: `select room_id::float8 as room_id, attempts, ${ms('clock_timestamp()')} - ${ms('since')} as "ageMs",
     ${ms('retry_at')} - ${ms('clock_timestamp()')} as "retryInMs" from webhook_refusals where webhook = $1::int`,
 };
 
 const refuseStatement: Statement = {
   name: 'refuse_webhook_room',
-  isReadOnly: true,
   text: `insert into webhook_refusals as f (webhook, room_id, attempts, since, retry_at, error)
     select $1::int, $2::bigint, $3::int, clock_timestamp(), clock_timestamp() + make_interval(secs => $4::float8 / 1000), $5
     where exists (select 1 from leases where name = $6 and token = $7::bigint)
@@ -124,21 +115,18 @@ const refuseStatement: Statement = {
 
 const suspendStatement: Statement = {
   name: 'suspend_webhook',
-  isReadOnly: true,
   text: `update webhooks set suspended_at = clock_timestamp(), last_error = $2 where id = $1::int
     and exists (select 1 from leases where name = $3 and token = $4::bigint)`,
 };
 
 const failingStatement: Statement = {
   name: 'mark_webhook_failing',
-  isReadOnly: true,
   text: `update webhooks set last_error = $2::text,
     failing_since = case when $2::text is not null then coalesce(failing_since, clock_timestamp()) end where id = $1::int`,
 };
 
 const forgetStatement: Statement = {
   name: 'forget_events',
-  isReadOnly: true,
   text: 'select forget_events()',
 };
 

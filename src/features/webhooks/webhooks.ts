@@ -37,7 +37,7 @@ export interface Webhooks {
 }
 
 interface Collaborators {
-  store: Pick<Store, 'query' | 'transaction' | 'onWrite' | 'isExclusive'>;
+  store: Pick<Store, 'query' | 'transaction' | 'onJournalWrite' | 'isExclusive'>;
   log: Pick<RoomLog, 'snapshot'>;
   endpoints: readonly HttpEndpoint[];
   nodeName: string;
