@@ -1,9 +1,8 @@
 import { Migration } from '@mikro-orm/migrations';
 import { createAppendMessages } from './functions/append-messages.ts';
-
-const planned = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
-  .map((setting) => `set ${setting} = off`)
-  .join(' ');
+import { createAppendStraight } from './functions/append-straight.ts';
+import { useIndexes } from './functions/planner-settings.ts';
+import { ms, ruleJson } from './functions/sql-fragments.ts';
 
 /**
  * The journal of what an inbox shows. Each transaction that changes something for the inboxes adds rows to `touches`, and
@@ -52,7 +51,7 @@ end $$;`);
     // future; they are left out.
     this.addSql(`
 create function touches_since(p_before pg_snapshot) returns table (o_what smallint, o_room bigint, o_grantee uuid)
-language plpgsql stable ${planned} as $$
+language plpgsql stable ${useIndexes} as $$
 begin
   return query
   select distinct t.what, t.room_id, t.grantee from touches t
@@ -65,7 +64,7 @@ end $$;`);
     // Deletes what every node has seen that polled after the snapshot `p_before`. One node at a time. A snapshot of another
     // epoch or of the future comes from before a crash or a restore, and says nothing about these rows.
     this.addSql(`
-create function forget_touches(p_before pg_snapshot, p_epoch uuid) returns bigint language plpgsql ${planned} as $$
+create function forget_touches(p_before pg_snapshot, p_epoch uuid) returns bigint language plpgsql ${useIndexes} as $$
 declare
   v_count bigint;
 begin
@@ -97,7 +96,7 @@ end $$;`);
 
     // The rules of a deleted room need no rows: the row of the room concerns everybody.
     this.addSql(`
-create function touch_rules() returns trigger language plpgsql ${planned} as $$
+create function touch_rules() returns trigger language plpgsql ${useIndexes} as $$
 begin
   insert into touches (what, room_id, grantee)
   select 5, c.room_id, c.grantee from changed c where exists (select 1 from rooms r where r.id = c.room_id);
@@ -125,7 +124,7 @@ end $$;`);
       'create trigger rooms_fix_active_at after update of rights_rev on rooms for each row execute function fix_active_at();',
     );
 
-    this.addSql(createAppendStraight(true));
+    this.addSql(createAppendStraight({ hasJournal: true }));
     this.addSql(createAppendMessages({ hasJournal: true }));
 
     // Whether a message counts as unread for everybody but its emitter, and can be the last message of an item.
@@ -184,7 +183,7 @@ $$;`);
     this.addSql('drop function count_unread(bigint, bigint, bigint, uuid);');
     this.addSql('drop function is_counted(messages);');
     this.addSql(createAppendMessages({ hasJournal: false }));
-    this.addSql(createAppendStraight(false));
+    this.addSql(createAppendStraight({ hasJournal: false }));
     this.addSql('drop trigger rooms_fix_active_at on rooms;');
     this.addSql('drop function fix_active_at();');
     for (const event of ['insert', 'update', 'delete'])
@@ -201,61 +200,6 @@ $$;`);
   }
 }
 
-/** The function of `Migration20261127040000_straight_append`, with or without the journal. */
-function createAppendStraight(hasJournal: boolean): string {
-  return `
-create or replace function append_straight(
-  p_rooms bigint[], p_counts int[], p_judged bigint[],
-  p_slot int[], p_nth int[], p_emitter uuid[], p_content text[], p_client text[]
-) returns table (ids text, seqs text, revs text, ats text)
-language plpgsql set lock_timeout = '50ms' ${planned} as $$
-declare
-  v_now timestamptz := date_trunc('milliseconds', clock_timestamp());
-  v_seq bigint[];
-  v_rev bigint[];
-  v_at timestamptz[];
-  v_id bigint[];
-  v_moved record;
-begin
-  if array_length(array_remove(p_client, null), 1) > 0 and exists (
-    select 1 from unnest(p_slot, p_emitter, p_client) as i(slot, emitter, client)
-    join messages m on m.room_id = p_rooms[i.slot] and m.emitter = i.emitter and m.client_msg_id = i.client
-    where i.client is not null
-  ) then
-    return;
-  end if;
-  for v_slot in 1 .. cardinality(p_rooms) loop
-    update rooms r
-    set last_seq = r.last_seq + p_counts[v_slot], last_rev = r.last_rev + p_counts[v_slot],
-        last_change_at = greatest(v_now, r.last_change_at)${hasJournal ? ', active_at = greatest(v_now, r.last_change_at)' : ''}
-    where r.id = p_rooms[v_slot] and r.rights_rev = p_judged[v_slot]
-    returning r.last_seq - p_counts[v_slot] as seq, r.last_rev - p_counts[v_slot] as rev, r.last_change_at as at
-      into v_moved;
-    if not found then
-      raise exception 'not straight' using errcode = 'NM001';
-    end if;
-    v_seq[v_slot] := v_moved.seq;
-    v_rev[v_slot] := v_moved.rev;
-    v_at[v_slot] := v_moved.at;
-  end loop;
-  v_id := array(select nextval('messages_id_seq') from generate_series(1, cardinality(p_slot)));
-  ${hasJournal ? 'with touched as (insert into touches (what, room_id) select 1, unnest(p_rooms))' : ''}
-  insert into messages (id, room_id, seq, rev, emitter, content, client_msg_id, created_at, updated_at)
-  select v_id[i.ord], p_rooms[i.slot], v_seq[i.slot] + i.nth, v_rev[i.slot] + i.nth, i.emitter, i.content, i.client,
-         v_at[i.slot], v_at[i.slot]
-  from unnest(p_slot, p_nth, p_emitter, p_content, p_client) with ordinality as i(slot, nth, emitter, content, client, ord);
-  return query select array_to_string(v_id, ','), array_to_string(v_seq, ','), array_to_string(v_rev, ','),
-    (select string_agg((extract(epoch from a.at) * 1000)::bigint::text, ',' order by a.ord)
-     from unnest(v_at) with ordinality as a(at, ord));
-end $$;`;
-}
-
-const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
-
-const ruleJson = (rule: string) => `json_build_object('entity_UUID', ${rule}.grantee, 'kind', ${rule}.kind,
-  'permissions', ${rule}.permissions, 'level', ${rule}.level, 'accepted', ${rule}.accepted,
-  'created', ${ms(`${rule}.created_at`)}, 'updated', ${ms(`${rule}.updated_at`)})`;
-
 /**
  * `inbox_items` reads what the items of many people in many rooms show, in one snapshot with the rules. Room `n` has the
  * grantees `p_grantees[p_grantees_from[n] : p_grantees_to[n]]`, whose rules are read, and in the same way its people in
@@ -270,7 +214,7 @@ create function inbox_items(
   p_rooms bigint[], p_grantees_from int[], p_grantees_to int[], p_grantees uuid[],
   p_users_from int[], p_users_to int[], p_users uuid[], p_entities uuid[]
 ) returns table (o_room json)
-language plpgsql stable set plan_cache_mode = force_generic_plan ${planned} as $$
+language plpgsql stable set plan_cache_mode = force_generic_plan ${useIndexes} as $$
 begin
   return query
   select json_build_object('id', r.id, 'uuid', r.uuid, 'name', r.name, 'type', r.type, 'level_admin', r.level_admin,
@@ -332,7 +276,7 @@ end $$;`;
 function createInboxRooms(): string {
   return `
 create function inbox_rooms(p_user uuid, p_entity uuid, p_level float8, p_unread boolean) returns table (o_rooms json)
-language plpgsql stable set plan_cache_mode = force_generic_plan ${planned} as $$
+language plpgsql stable set plan_cache_mode = force_generic_plan ${useIndexes} as $$
 begin
   return query
   with mine as (

@@ -1,9 +1,7 @@
 import { Migration } from '@mikro-orm/migrations';
 import { createAcceptInvitations } from './functions/accept-invitations.ts';
-
-const planned = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
-  .map((setting) => `set ${setting} = off`)
-  .join(' ');
+import { useIndexes } from './functions/planner-settings.ts';
+import { hasReceipts, updatePosition, writtenPositions } from './functions/write-positions.ts';
 
 /**
  * How far users have read, and their personal settings in each room.
@@ -99,7 +97,7 @@ $$;`);
     this.addSql(`
 create function next_position(
   p_room bigint, p_last_seq bigint, p_user uuid, p_entity uuid, p_read_seq bigint, p_seq bigint, p_force boolean
-) returns bigint language plpgsql stable ${planned} as $$
+) returns bigint language plpgsql stable ${useIndexes} as $$
 declare
   v_from bigint;
   v_to bigint := least(p_seq, p_last_seq);
@@ -118,9 +116,8 @@ end $$;`);
 create function write_positions(
   p_room bigint[], p_user uuid[], p_entity uuid[], p_level int[],
   p_seq bigint[], p_force boolean[], p_quiet boolean[], p_muted boolean[], p_hidden boolean[]
-) returns table (o_ord bigint, o_read_seq bigint, o_receipt_seq bigint, o_version bigint, o_muted boolean,
-  o_hidden boolean, o_unread int, o_mentions int, o_has_changed boolean, o_has_receipts boolean)
-language plpgsql set plan_cache_mode = force_generic_plan ${planned} as $$
+) returns ${writtenPositions}
+language plpgsql set plan_cache_mode = force_generic_plan ${useIndexes} as $$
 begin
   insert into positions (room_id, user_uuid, read_seq, receipt_seq, version, muted, hidden_seq, entity, level)
   select i.room_id, i.user_uuid, n.seq, case when not i.quiet and n.seq > n.first then n.seq end, 1,
@@ -138,13 +135,7 @@ begin
   order by i.room_id, i.user_uuid
   on conflict (room_id, user_uuid) do nothing;
 
-  update positions s set (read_seq, receipt_seq, version, muted, hidden_seq, entity, level) = (
-    select n.seq,
-      case when i.quiet or n.seq is not distinct from s.read_seq then s.receipt_seq else greatest(s.receipt_seq, n.seq) end,
-      s.version + 1, coalesce(i.muted, s.muted),
-      case when i.hidden is null then s.hidden_seq when i.hidden then i.last_seq end, i.entity, i.level
-    from (select next_position(i.room_id, i.last_seq, i.user_uuid, i.entity, s.read_seq, i.seq, i.force) as seq) n
-  )
+  ${updatePosition('next_position(i.room_id, i.last_seq, i.user_uuid, i.entity, s.read_seq, i.seq, i.force) as seq')}
   from (
     select i.*, r.last_seq
     from unnest(p_room, p_user, p_entity, p_level, p_seq, p_force, p_quiet, p_muted, p_hidden)
@@ -163,11 +154,7 @@ begin
     s.hidden_seq is not null and count_unread(r.id, r.last_seq, s.hidden_seq, i.user_uuid) = 0,
     count_unread(r.id, r.last_seq, s.read_seq, i.user_uuid), count_mentions(r.id, s.read_seq, i.user_uuid, i.entity),
     coalesce(p.xmin = pg_current_xact_id_if_assigned()::xid, false),
-    coalesce(r.receipts, r.type = 'user2user') and (
-      select count(*) from (
-        select 1 from positions x where x.room_id = r.id and x.read_seq is not null limit 101
-      ) marked
-    ) <= 100
+    ${hasReceipts}
   from unnest(p_room, p_user, p_entity) with ordinality as i(room_id, user_uuid, entity, ord)
   join rooms r on r.id = i.room_id
   cross join lateral read_state(r.id, r.last_seq, i.user_uuid, i.entity) s

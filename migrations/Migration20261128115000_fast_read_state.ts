@@ -1,8 +1,7 @@
 import { Migration } from '@mikro-orm/migrations';
-
-const planned = ['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
-  .map((setting) => `set ${setting} = off`)
-  .join(' ');
+import { useIndexesInOrder } from './functions/planner-settings.ts';
+import { ms, ruleJson } from './functions/sql-fragments.ts';
+import { hasReceipts, updatePosition, writtenPositions } from './functions/write-positions.ts';
 
 /** Whether something after the position is unread. Stops at the first message. */
 const hasUnread = (seq: string) => `(r.last_seq - ${seq} > 500 or coalesce((
@@ -157,9 +156,8 @@ const writePositions = `
 create or replace function write_positions(
   p_room bigint[], p_user uuid[], p_entity uuid[], p_level int[],
   p_seq bigint[], p_force boolean[], p_quiet boolean[], p_muted boolean[], p_hidden boolean[], p_rights_rev bigint[]
-) returns table (o_ord bigint, o_read_seq bigint, o_receipt_seq bigint, o_version bigint, o_muted boolean,
-  o_hidden boolean, o_unread int, o_mentions int, o_has_changed boolean, o_has_receipts boolean)
-language plpgsql set plan_cache_mode = force_generic_plan ${planned} as $$
+) returns ${writtenPositions}
+language plpgsql set plan_cache_mode = force_generic_plan ${useIndexesInOrder} as $$
 begin
   if p_rights_rev is not null and exists (
     select 1 from unnest(p_room, p_rights_rev) as g(room_id, rights_rev) left join rooms r on r.id = g.room_id
@@ -187,13 +185,7 @@ begin
   order by i.id, i.user_uuid
   on conflict (room_id, user_uuid) do nothing;
 
-  update positions s set (read_seq, receipt_seq, version, muted, hidden_seq, entity, level) = (
-    select n.seq,
-      case when i.quiet or n.seq is not distinct from s.read_seq then s.receipt_seq else greatest(s.receipt_seq, n.seq) end,
-      s.version + 1, coalesce(i.muted, s.muted),
-      case when i.hidden is null then s.hidden_seq when i.hidden then i.last_seq end, i.entity, i.level
-    from (select ${nextPosition} as seq offset 0) n
-  )
+  ${updatePosition(`${nextPosition} as seq offset 0`)}
   from (
     select g.*, r.id, r.last_seq, r.last_change_at, r.imported_seq from ${givenWrites}
     join rooms r on r.id = g.room_id
@@ -213,11 +205,7 @@ begin
       select a.count = 0 from unread_after(r.id, r.last_seq, s.hidden_seq, i.user_uuid) a
     ),
     u.count, m.count, coalesce(s.xmin = pg_current_xact_id_if_assigned()::xid, false),
-    coalesce(r.receipts, r.type = 'user2user') and (
-      select count(*) from (
-        select 1 from positions x where x.room_id = r.id and x.read_seq is not null limit 101
-      ) marked
-    ) <= 100
+    ${hasReceipts}
   from unnest(p_room, p_user, p_entity) with ordinality as i(room_id, user_uuid, entity, ord)
   join rooms r on r.id = i.room_id
   left join positions s on s.room_id = i.room_id and s.user_uuid = i.user_uuid
@@ -226,18 +214,12 @@ begin
   cross join lateral mentions_after(r.id, r.last_seq, f.seq, i.user_uuid, i.entity) m;
 end $$;`;
 
-const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
-
-const ruleJson = (rule: string) => `json_build_object('entity_UUID', ${rule}.grantee, 'kind', ${rule}.kind,
-  'permissions', ${rule}.permissions, 'level', ${rule}.level, 'accepted', ${rule}.accepted,
-  'created', ${ms(`${rule}.created_at`)}, 'updated', ${ms(`${rule}.updated_at`)})`;
-
 const inboxItems = `
 create or replace function inbox_items(
   p_rooms bigint[], p_grantees_from int[], p_grantees_to int[], p_grantees uuid[],
   p_users_from int[], p_users_to int[], p_users uuid[], p_entities uuid[]
 ) returns table (o_room json)
-language plpgsql stable set plan_cache_mode = force_generic_plan ${planned} as $$
+language plpgsql stable set plan_cache_mode = force_generic_plan ${useIndexesInOrder} as $$
 begin
   return query
   select json_build_object('id', r.id, 'uuid', r.uuid, 'name', r.name, 'type', r.type, 'level_admin', r.level_admin,
@@ -301,7 +283,7 @@ end $$;`;
 const inboxRooms = `
 create or replace function inbox_rooms(p_user uuid, p_entity uuid, p_level float8, p_unread boolean)
 returns table (o_rooms json)
-language plpgsql stable set plan_cache_mode = force_generic_plan ${planned} as $$
+language plpgsql stable set plan_cache_mode = force_generic_plan ${useIndexesInOrder} as $$
 begin
   return query
   with mine as (

@@ -1,10 +1,6 @@
 import { Migration } from '@mikro-orm/migrations';
-
-const planned = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
-  .map((setting) => `set ${setting} = off`)
-  .join(' ');
-
-const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
+import { useIndexes } from './functions/planner-settings.ts';
+import { ms } from './functions/sql-fragments.ts';
 
 /**
  * Webhooks, and the consumers in the same process. The log of a room is their outbox: a position says up to which `rev`
@@ -47,7 +43,7 @@ export class Migration20261128120100_webhooks extends Migration {
       at timestamptz(3) not null, primary key (room_id, kind));`);
 
     this.addSql(`
-create function record_room_created() returns trigger language plpgsql ${planned} as $$
+create function record_room_created() returns trigger language plpgsql ${useIndexes} as $$
 begin
   if exists (select 1 from webhooks) then
     insert into events (room_id, kind, body, at)
@@ -73,7 +69,7 @@ end $$;`);
       deferrable initially deferred for each row execute function record_room_created();`);
 
     this.addSql(`
-create function record_room_deleted() returns trigger language plpgsql ${planned} as $$
+create function record_room_deleted() returns trigger language plpgsql ${useIndexes} as $$
 begin
   if exists (select 1 from webhooks) then
     insert into events (room_id, kind, body, at)
@@ -90,7 +86,7 @@ end $$;`);
     // What an endpoint has to receive of these rooms. `created` and `deleted` are given only if they are due.
     this.addSql(`
 create function webhook_rooms(p_webhook int, p_rooms bigint[]) returns table (o_room json)
-language plpgsql stable set plan_cache_mode = force_generic_plan ${planned} as $$
+language plpgsql stable set plan_cache_mode = force_generic_plan ${useIndexes} as $$
 begin
   return query
   select json_build_object('room_id', i.id, 'position', p.rev, 'head', r.last_rev, 'uuid', r.uuid, 'type', r.type,
@@ -107,7 +103,7 @@ end $$;`);
     this.addSql(`
 create function move_webhook_positions(
   p_lease text, p_token bigint, p_webhook int, p_rooms bigint[], p_before bigint[], p_after bigint[]
-) returns bigint[] language plpgsql ${planned} as $$
+) returns bigint[] language plpgsql ${useIndexes} as $$
 declare
   v_moved bigint[];
 begin

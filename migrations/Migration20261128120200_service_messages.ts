@@ -1,9 +1,6 @@
 import { Migration } from '@mikro-orm/migrations';
 import { createApplyOperations } from './functions/apply-operations.ts';
-
-const planned = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
-  .map((setting) => `set ${setting} = off`)
-  .join(' ');
+import { useIndexes } from './functions/planner-settings.ts';
 
 /**
  * Messages of the product's backend.
@@ -31,7 +28,7 @@ export class Migration20261128120200_service_messages extends Migration {
 
     this.addSql(`
 create function append_all(p_room bigint, p_messages jsonb) returns json
-language plpgsql set lock_timeout = '50ms' set plan_cache_mode = force_generic_plan ${planned} as $$
+language plpgsql set lock_timeout = '50ms' set plan_cache_mode = force_generic_plan ${useIndexes} as $$
 declare
   v_room rooms;
   v_before bigint;
@@ -138,7 +135,7 @@ create function list_recipients(
   p_room bigint, p_seq bigint, p_users uuid[], p_entities uuid[], p_levels int[], p_is_known boolean[]
 ) returns table (o_user uuid, o_entity uuid, o_level float8, o_rules json, o_is_muted boolean, o_has_read boolean,
   o_is_mentioned boolean)
-language plpgsql stable set plan_cache_mode = force_generic_plan ${planned} as $$
+language plpgsql stable set plan_cache_mode = force_generic_plan ${useIndexes} as $$
 begin
   return query
   select u.user_uuid, c.entity, c.level::float8,
@@ -161,7 +158,7 @@ end $$;`);
     // mentioned, as far as their organisations are known.
     this.addSql(`
 create function list_grantees(p_room bigint, p_mentions uuid[], p_after uuid, p_limit int) returns table (o_user uuid)
-language plpgsql stable set plan_cache_mode = force_generic_plan ${planned} as $$
+language plpgsql stable set plan_cache_mode = force_generic_plan ${useIndexes} as $$
 begin
   if p_mentions is null then
     return query select p.grantee from permission_rules p

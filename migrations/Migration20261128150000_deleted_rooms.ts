@@ -1,9 +1,7 @@
 import { Migration } from '@mikro-orm/migrations';
 import { createAcceptInvitations } from './functions/accept-invitations.ts';
 import { createAppendMessages } from './functions/append-messages.ts';
-
-const switchedOff = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'];
-const planned = switchedOff.map((setting) => `set ${setting} = off`).join(' ');
+import { useIndexes } from './functions/planner-settings.ts';
 
 const emptyUuid = '00000000-0000-0000-0000-000000000000';
 
@@ -96,7 +94,7 @@ end $$;`);
     );
     this.addSql(`
 create function remove_deleted_rows(p_rows int) returns table (o_room bigint, o_rows int, o_is_done boolean)
-language plpgsql set plan_cache_mode = force_generic_plan ${planned} as $$
+language plpgsql set plan_cache_mode = force_generic_plan ${useIndexes} as $$
 declare
   v_room deleted_rooms;
   v_left int := p_rows;

@@ -1,8 +1,6 @@
 import { Migration } from '@mikro-orm/migrations';
-
-const planned = ['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
-  .map((setting) => `set ${setting} = off`)
-  .join(' ');
+import { useIndexesInOrder } from './functions/planner-settings.ts';
+import { ms } from './functions/sql-fragments.ts';
 
 /**
  * Makes the items of a room with many open inboxes cheaper. A second form of `inbox_items` reads only what is new since
@@ -41,7 +39,6 @@ export class Migration20261128160500_crowd_items extends Migration {
 }
 
 const everybody = `'00000000-0000-0000-0000-000000000000'::uuid`;
-const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
 const isLoudMention = `m.deleted_at is null and coalesce(m.flags, 0) & 1 = 0`;
 /** The users and organisations whose rules and mentions the node does not know. */
 const newGrantees = `select g.grantee
@@ -55,7 +52,7 @@ create function inbox_items(
   p_rooms bigint[], p_known_seqs bigint[], p_known_stamps bigint[], p_from int[], p_to int[],
   p_users uuid[], p_entities uuid[], p_versions bigint[]
 ) returns table (o_room json)
-language plpgsql stable set plan_cache_mode = force_generic_plan ${planned} as $$
+language plpgsql stable set plan_cache_mode = force_generic_plan ${useIndexesInOrder} as $$
 begin
   return query
   select json_build_object('id', r.id, 'uuid', r.uuid, 'name', r.name, 'type', r.type, 'level_admin', r.level_admin,

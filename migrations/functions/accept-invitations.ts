@@ -1,6 +1,5 @@
-const planned = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
-  .map((setting) => `set ${setting} = off`)
-  .join(' ');
+import { useIndexes } from './planner-settings.ts';
+import { lockRooms } from './sql-fragments.ts';
 
 interface Options {
   /** Whether `room_changes.actor` records who has accepted. */
@@ -17,24 +16,13 @@ export function createAcceptInvitations({ recordsActor = false, outliveRooms = f
 create or replace function accept_invitations(p_room bigint[], p_grantee uuid[], p_entity uuid[], p_judged bigint[])
 returns table (o_ord bigint, o_outcome text, o_rev bigint, o_at timestamptz)
 language plpgsql set lock_timeout = '50ms' set plan_cache_mode = force_generic_plan
-  ${planned} as $$
+  ${useIndexes} as $$
 declare
   v_now timestamptz;
   v_locked bigint[];
   v_others bigint[];
 begin
-  select array_agg(l.id) into v_locked from (
-    select r.id from rooms r where r.id = any(p_room) order by r.id for no key update skip locked
-  ) l;
-  select array_agg(r.id) into v_others from rooms r where r.id = any(p_room) and not r.id = any(coalesce(v_locked, '{}'));
-  if v_others is not null then
-    begin
-      perform 1 from rooms r where r.id = any(v_others) order by r.id for no key update;
-      v_locked := v_locked || v_others;
-    exception when lock_not_available then
-      null;
-    end;
-  end if;
+  ${lockRooms('p_room')}
   v_now := date_trunc('milliseconds', clock_timestamp());
   return query
   with item as materialized (

@@ -1,6 +1,5 @@
-const planned = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
-  .map((setting) => `set ${setting} = off`)
-  .join(' ');
+import { useIndexes } from './planner-settings.ts';
+import { lockRooms } from './sql-fragments.ts';
 
 interface Options {
   hasJournal: boolean;
@@ -8,32 +7,20 @@ interface Options {
   outliveRooms?: boolean;
 }
 
-/** The function of `Migration20261123230000_room_log`. */
+/** The function of `Migration20261123230000_room_log`, whose comment describes it. */
 export function createAppendMessages({ hasJournal, outliveRooms = false }: Options): string {
   const room = outliveRooms ? 'r.id' : 'i.room_id';
   return `
 create or replace function append_messages(
   p_room bigint[], p_emitter uuid[], p_content text[], p_client text[], p_allowed boolean[], p_judged bigint[]
 ) returns table (o_ord bigint, o_outcome text, o_id bigint, o_seq bigint, o_rev bigint, o_at timestamptz, o_updated timestamptz, o_content text)
-language plpgsql ${planned} as $$
+language plpgsql ${useIndexes} as $$
 declare
   v_now timestamptz;
   v_locked bigint[];
   v_others bigint[];
 begin
-  select array_agg(l.id) into v_locked from (
-    select r.id from rooms r where r.id = any(p_room) order by r.id for no key update skip locked
-  ) l;
-  select array_agg(r.id) into v_others from rooms r where r.id = any(p_room) and not r.id = any(coalesce(v_locked, '{}'));
-  if v_others is not null then
-    perform set_config('lock_timeout', '50ms', true);
-    begin
-      perform 1 from rooms r where r.id = any(v_others) order by r.id for no key update;
-      v_locked := v_locked || v_others;
-    exception when lock_not_available then
-      null;
-    end;
-  end if;
+  ${lockRooms('p_room', "perform set_config('lock_timeout', '50ms', true);")}
   v_now := date_trunc('milliseconds', clock_timestamp());
   return query
   with item as materialized (

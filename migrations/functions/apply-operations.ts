@@ -1,4 +1,5 @@
-const switchedOff = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'];
+import { useIndexes } from './planner-settings.ts';
+import { lockRooms } from './sql-fragments.ts';
 
 /**
  * `apply_operations` stores a batch of edits, deletions, reactions and messages that are more than plain text, under
@@ -16,7 +17,7 @@ export function createApplyOperations(knowsService: boolean): string {
   return `
 create or replace function apply_operations(p_ops jsonb) returns table (o_ord int, o_result json)
 language plpgsql set lock_timeout = '50ms' set plan_cache_mode = force_generic_plan
-  ${switchedOff.map((setting) => `set ${setting} = off`).join(' ')} as $$
+  ${useIndexes} as $$
 declare
   c_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
   v_now timestamptz;
@@ -45,18 +46,7 @@ declare
   v_result json;
 begin
   v_ids := array(select distinct (o ->> 'room_id')::bigint from jsonb_array_elements(p_ops) o order by 1);
-  select array_agg(l.id) into v_locked from (
-    select r.id from rooms r where r.id = any(v_ids) order by r.id for no key update skip locked
-  ) l;
-  select array_agg(r.id) into v_others from rooms r where r.id = any(v_ids) and not r.id = any(coalesce(v_locked, '{}'));
-  if v_others is not null then
-    begin
-      perform 1 from rooms r where r.id = any(v_others) order by r.id for no key update;
-      v_locked := v_locked || v_others;
-    exception when lock_not_available then
-      null;
-    end;
-  end if;
+  ${lockRooms('v_ids')}
   v_now := date_trunc('milliseconds', clock_timestamp());
 
   for v_op in select o from jsonb_array_elements(p_ops) with ordinality as e(o, n) order by n loop
