@@ -9,6 +9,7 @@ import { createUser, type TestUser, testSecret } from '../test/helpers/users.ts'
 import { startNatsServer } from './baselines/nats-server.ts';
 import type { Databases } from './databases.ts';
 import type { Dialect } from './load/connection.ts';
+import { endProcess } from './machine/end-process.ts';
 
 /** One of the servers that are compared, and how the load connects to it. */
 export interface Contender {
@@ -195,7 +196,7 @@ function run(args: string[], env: Record<string, string>, stdio: ('ignore' | 'pi
   const killAtExit = () => void child.kill('SIGKILL');
   process.once('exit', killAtExit);
   child.once('exit', () => process.off('exit', killAtExit));
-  closeLater(() => ended(child));
+  closeLater(() => endProcess(child));
   return child;
 }
 
@@ -207,14 +208,6 @@ function listening(child: ChildProcess, listen: (onUrl: (url: string) => void) =
       clearTimeout(timer);
       resolve({ url, pid: child.pid! });
     });
-  });
-}
-
-function ended(child: ChildProcess): Promise<void> {
-  return new Promise((resolve) => {
-    if (child.exitCode !== null || child.signalCode !== null) return resolve();
-    child.once('exit', () => resolve());
-    child.kill('SIGKILL');
   });
 }
 

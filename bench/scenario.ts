@@ -123,6 +123,24 @@ export async function together(
   return names.map((name, n) => ({ name, figures: spreadsOf(samples.map((ofRound) => ofRound[n]!)) }));
 }
 
+/** Collects the rows of a scenario whose steps are measured once, one after the other, and prints each at once. */
+export function collectSteps() {
+  const rows: Row[] = [];
+  return {
+    rows,
+    add(name: string, sample: Sample): void {
+      rows.push({ name, figures: spreadsOf([sample]) });
+      process.stderr.write(`\n${name} ${JSON.stringify(sample)}`);
+    },
+  };
+}
+
+/** The longest stall of the event loop in each step that has measured it. */
+export const stallsIn = (rows: readonly Row[]): Reach[] =>
+  rows.flatMap(({ name, figures: { stallMs } }) =>
+    stallMs ? [atMost(50, `longest stall of the event loop, ${name}, ms`, stallMs.median)] : [],
+  );
+
 export const named = (entrants: readonly Entrant[]) =>
   entrants.map((entrant) => ({ name: entrant.contender.name, entrant }));
 

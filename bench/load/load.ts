@@ -1,6 +1,7 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import { closeLater } from '../../test/helpers/cleanup.ts';
+import { endProcess } from '../machine/end-process.ts';
 import type { Answer, CallName, Calls } from './process.ts';
 
 export type Load = Calls & { pid: number };
@@ -15,7 +16,7 @@ const names: CallName[] = [
 /** Starts a process for the load; each method runs in it. */
 export function startLoad(): Load {
   const child = fork(join(import.meta.dirname, 'process.ts'));
-  closeLater(() => ended(child));
+  closeLater(() => endProcess(child));
   const waiting = new Map<number, (answer: Answer) => void>();
   let last = 0;
   child.on('message', (answer: Answer) => {
@@ -32,12 +33,4 @@ export function startLoad(): Load {
     });
   const calls = Object.fromEntries(names.map((name) => [name, (...args: unknown[]) => call(name, args)]));
   return { ...(calls as unknown as Calls), pid: child.pid! };
-}
-
-function ended(child: ChildProcess): Promise<void> {
-  return new Promise((resolve) => {
-    if (child.exitCode !== null || child.signalCode !== null) return resolve();
-    child.once('exit', () => resolve());
-    child.kill('SIGKILL');
-  });
 }

@@ -4,8 +4,8 @@ import type { Databases } from '../databases.ts';
 import type { Count, ReturnReport } from '../load/crowd.ts';
 import { type Load, startLoad } from '../load/load.ts';
 import { cpuMsOf } from '../machine/cpu.ts';
-import { atMost, figure, type Reach, type Result, type Row, type Scenario } from '../scenario.ts';
-import { type Sample, spreadsOf } from '../statistics.ts';
+import { atMost, collectSteps, figure, type Reach, type Result, type Scenario, stallsIn } from '../scenario.ts';
+import type { Sample } from '../statistics.ts';
 import { settledMibOf } from './growth-memory.ts';
 import { insertRooms } from './scale-rooms.ts';
 
@@ -34,17 +34,11 @@ export const scaleConnections: Scenario[] = (['chat', 'socketio'] as const).map(
   run: (databases, { seconds }) => measureNode(databases, dialect, seconds),
 }));
 
-type Step = [name: string, sample: Sample];
-
 async function measureNode(databases: Databases, dialect: 'chat' | 'socketio', seconds: number) {
   const ours = await service(databases, { watchesStalls: true });
   const [node] = ours.nodes;
   const faults: string[] = [];
-  const steps: Step[] = [];
-  const add = (name: string, sample: Sample) => {
-    steps.push([name, sample]);
-    process.stderr.write(`\n${name} ${JSON.stringify(sample)}`);
-  };
+  const { rows, add } = collectSteps();
   const ids = await insertRooms(ours, rooms);
   const loads = Array.from({ length: processes }, startLoad);
   const openUpTo = opener(ours, dialect, loads, ids);
@@ -82,13 +76,10 @@ async function measureNode(databases: Databases, dialect: 'chat' | 'socketio', s
   const drained = await drain(node!.child, loads);
   add('drain', drained);
   if (drained.exitCode !== 0) faults.push(`the drain ended with ${drained.exitCode}`);
-  const rows = toRows(steps);
   const reaches: Reach[] = [
     atMost(dialect === 'chat' ? 4 : 12, 'MiB per 1,000 connections', figure(rows, 'silent', 'mibPerThousand')),
     atMost(100, 'CPU of the node while nobody sends, ms per second', figure(rows, 'silent', 'serverMsPerSecond')),
-    ...steps
-      .filter(([, { stallMs }]) => stallMs !== undefined)
-      .map(([name, { stallMs }]) => atMost(50, `longest stall of the event loop, ${name}, ms`, stallMs!)),
+    ...stallsIn(rows),
   ];
   for (const load of loads) process.kill(load.pid, 'SIGKILL');
   return { rows, reaches, faults } satisfies Omit<Result, 'scenario' | 'title'>;
@@ -191,6 +182,3 @@ async function drain(child: Service['nodes'][number]['child'], loads: readonly L
     serverMsPerSecond: cpuMs / seconds,
   };
 }
-
-export const toRows = (steps: readonly Step[]): Row[] =>
-  steps.map(([name, sample]) => ({ name, figures: spreadsOf([sample]) }));

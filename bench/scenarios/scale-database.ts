@@ -5,8 +5,8 @@ import { closeLater } from '../../test/helpers/cleanup.ts';
 import { adminToken, createUser } from '../../test/helpers/users.ts';
 import { type Service, service } from '../contenders.ts';
 import { cpuMsOf } from '../machine/cpu.ts';
-import { atMost, figure, type Row, type Scenario } from '../scenario.ts';
-import { quantile, type Sample, spreadsOf } from '../statistics.ts';
+import { atMost, collectSteps, figure, type Scenario } from '../scenario.ts';
+import { quantile, type Sample } from '../statistics.ts';
 import { insertRooms } from './scale-rooms.ts';
 
 const rooms = 1_000_000;
@@ -46,11 +46,7 @@ export const scaleDatabase: Scenario = {
       admin(', an organisation in all', `&entity=${ours.owner.entity}`),
       admin(', an organisation in all, from the middle', `&entity=${ours.owner.entity}&after=${middle}`),
     ];
-    const rows: Row[] = [];
-    const add = (name: string, sample: Sample) => {
-      rows.push({ name, figures: spreadsOf([sample]) });
-      process.stderr.write(`\n${name} ${JSON.stringify(sample)}`);
-    };
+    const { rows, add } = collectSteps();
     for (const ask of asks) add(ask.name, await measure(ours, ask));
     add('registration of a webhook', await registerWebhook(databases, ours));
     const reaches = asks.map(({ name }) => atMost(200, `${name}: p50 ms`, figure(rows, name, 'confirmP50Ms')));

@@ -4,8 +4,8 @@ import { type Service, service } from '../contenders.ts';
 import type { Databases } from '../databases.ts';
 import { startLoad } from '../load/load.ts';
 import { cpuMsOf } from '../machine/cpu.ts';
-import { atMost, type Row, type Scenario } from '../scenario.ts';
-import { type Sample, spreadsOf } from '../statistics.ts';
+import { collectSteps, type Scenario, stallsIn } from '../scenario.ts';
+import type { Sample } from '../statistics.ts';
 
 const members = 20_000;
 /** How many of the members are connected and join; BENCH_CONNECTIONS sets another number. */
@@ -37,11 +37,7 @@ async function measureRoom(databases: Databases, seconds: number, checkout?: str
     ...{ dialect: 'chat', urls: ours.urls, atOnce: 32, begins: 'outside' },
     ...{ tokens: people.map(({ token }) => token), rooms: people.map(() => room) },
   });
-  const rows: Row[] = [];
-  const add = (name: string, sample: Sample) => {
-    rows.push({ name, figures: spreadsOf([sample]) });
-    process.stderr.write(`\n${name} ${JSON.stringify(sample)}`);
-  };
+  const { rows, add } = collectSteps();
   const cost = async <T>(count: number, task: () => Promise<T>): Promise<[T, Sample]> => {
     await ours.nodes[0]!.stallMs();
     const before = [cpuMsOf(ours.pids), cpuMsOf(ours.behind)] as const;
@@ -74,10 +70,7 @@ async function measureRoom(databases: Databases, seconds: number, checkout?: str
   const admin = restCalls(ours.urls[0]!, adminToken);
   const [pages, listing] = await cost(members, () => listRecipients(admin, room));
   add(`recipients of all members, ${pages} pages`, listing);
-  const stalls = rows.map(({ name, figures }) =>
-    atMost(50, `longest stall of the event loop, ${name}, ms`, figures.stallMs!.median),
-  );
-  return { rows, reaches: stalls, faults: await load.failures() };
+  return { rows, reaches: stallsIn(rows), faults: await load.failures() };
 }
 
 async function addMembers(ours: Service, room: number, people: readonly TestUser[]): Promise<void> {

@@ -1,8 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { service } from '../contenders.ts';
 import { startLoad } from '../load/load.ts';
-import type { Row, Scenario } from '../scenario.ts';
-import { type Sample, spreadsOf } from '../statistics.ts';
+import { collectSteps, type Scenario } from '../scenario.ts';
 import { during, opener, returnedSample, sendAll, spreadMs, toSample } from './scale-connections.ts';
 import { insertRooms } from './scale-rooms.ts';
 
@@ -20,11 +19,7 @@ export const scaleNodes: Scenario = {
   async run(databases, { seconds }) {
     const ours = await service(databases, { nodes, watchesStalls: true });
     const faults: string[] = [];
-    const rows: Row[] = [];
-    const add = (name: string, sample: Sample) => {
-      rows.push({ name, figures: spreadsOf([sample]) });
-      process.stderr.write(`\n${name} ${JSON.stringify(sample)}`);
-    };
+    const { rows, add } = collectSteps();
     const ids = await insertRooms(ours, rooms);
     // As many processes as nodes, so that the connections of a process are spread over all nodes.
     const loads = Array.from({ length: nodes + 1 }, startLoad);
