@@ -3,8 +3,8 @@ import type { Server as HttpsServer } from 'node:https';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { ConfigError, readConfig } from './config/config.ts';
+import type { environment, FileSetting } from './config/environment.ts';
 import { assertNodeVersion } from './config/node-version.ts';
-import type { environment, FileSetting } from './config/settings.ts';
 import type { RunningServer } from './server.ts';
 
 export { ConfigError } from './config/config.ts';

@@ -1,4 +1,5 @@
-import { type Setting, settingRows } from '../config/settings.ts';
+import { settingRows } from '../config/environment.ts';
+import type { Setting } from '../config/setting.ts';
 
 /** Converts Markdown to plain text for a terminal. Removes backticks, and replaces each link by its text. */
 const toPlainText = (markdown: string) => markdown.replaceAll('`', '').replaceAll(/\[([^\]]+)\]\([^)]*\)/g, '$1');

@@ -1,14 +1,14 @@
 import type { KeyObject } from 'node:crypto';
-import { findMisspeltSettings } from './misspelt-settings.ts';
-import { readSettingFiles } from './setting-files.ts';
 import {
   type ArrangedSettings,
   arrangeSettings,
   type ConfigGroup,
   environment,
-  settings as rows,
   type SettingValues,
-} from './settings.ts';
+} from './environment.ts';
+import { findMisspeltSettings } from './misspelt-settings.ts';
+import { readSettingFiles } from './setting-files.ts';
+import { settings as rows } from './settings.ts';
 import { findInsecureWebhooks, type WebhookEndpoint } from './webhook-schema.ts';
 
 /** The source of the keys that verify tokens. A configuration has exactly one source. */

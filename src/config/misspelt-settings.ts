@@ -1,5 +1,5 @@
 import { computeEditDistance } from '../core/edit-distance.ts';
-import { settingNames, settingRows } from './settings.ts';
+import { settingNames, settingRows } from './environment.ts';
 
 /**
  * Shorter setting names, such as PORT, are not suggested, because they resemble the names of too many other variables.

@@ -1,5 +1,5 @@
+import { fileSettings } from './environment.ts';
 import { readText } from './read-text.ts';
-import { fileSettings } from './settings.ts';
 
 type Settings = Record<string, string | undefined>;
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { load } from 'js-yaml';
 import { z } from 'zod';
-import { settingNames } from '../../src/config/settings.ts';
+import { settingNames } from '../../src/config/environment.ts';
 import { ErrorCode } from '../../src/core/errors.ts';
 import { MetricsOfWorkers } from '../../src/observability/metrics/of-workers.ts';
 import { chatInRoom } from '../helpers/chat-client.ts';

@@ -1,4 +1,5 @@
-import { type Setting, settingRows } from '../../src/config/settings.ts';
+import { settingRows } from '../../src/config/environment.ts';
+import type { Setting } from '../../src/config/setting.ts';
 
 const formatDefault = ({ default: value, defaultText }: Setting) =>
   defaultText ?? (value === undefined ? 'not set' : `\`${value}\``);

@@ -5,7 +5,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { ConfigError, readConfig } from '../../../src/config/config.ts';
-import { fileSettings, settingNames } from '../../../src/config/settings.ts';
+import { fileSettings, settingNames } from '../../../src/config/environment.ts';
 
 const database = 'postgres://chat@127.0.0.1/chat';
 const secret = { JWT_SECRET: 'a secret for the tests of the settings' };

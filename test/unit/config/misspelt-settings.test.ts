@@ -1,8 +1,8 @@
 // cspell:disable
 import { expect } from 'chai';
 import { readConfig } from '../../../src/config/config.ts';
+import { fileSettings, settingNames } from '../../../src/config/environment.ts';
 import { findMisspeltSettings, suggestSetting } from '../../../src/config/misspelt-settings.ts';
-import { fileSettings, settingNames } from '../../../src/config/settings.ts';
 
 describe('The warning for a misspelt setting', () => {
   const misspelt: [variable: string, setting: string][] = [

@@ -7,7 +7,7 @@ import { expect } from 'chai';
 import { CORE_SCHEMA, load, mergeTag } from 'js-yaml';
 import { z } from 'zod';
 import { readConfig } from '../../../src/config/config.ts';
-import { environment } from '../../../src/config/settings.ts';
+import { environment } from '../../../src/config/environment.ts';
 import { aptInstall } from '../../helpers/debian.ts';
 
 const root = new URL('../../../', import.meta.url);

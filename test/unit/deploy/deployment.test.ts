@@ -9,7 +9,7 @@ import { NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
 import { PodDisruptionBudget } from 'kubernetes-models/policy/v1';
 import { Service } from 'kubernetes-models/v1';
 import { readConfig } from '../../../src/config/config.ts';
-import { environment } from '../../../src/config/settings.ts';
+import { environment } from '../../../src/config/environment.ts';
 
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
 const settingNames = Object.keys(environment.shape);

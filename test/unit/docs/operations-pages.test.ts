@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { expect } from 'chai';
 import { readConfig } from '../../../src/config/config.ts';
-import { fileSettings, settings } from '../../../src/config/settings.ts';
+import { fileSettings } from '../../../src/config/environment.ts';
+import { settings } from '../../../src/config/settings.ts';
 import { replaceSettingsTable } from '../../../tools/docs/settings-table.ts';
 import { codesIn, markdownIn, readDocument, rowsByName, section } from '../../helpers/markdown.ts';
 

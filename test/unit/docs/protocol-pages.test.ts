@@ -3,7 +3,7 @@ import { SignJWT } from 'jose';
 import { z } from 'zod';
 import { createAuthenticator } from '../../../src/auth/token-verification.ts';
 import { readConfig } from '../../../src/config/config.ts';
-import { environment, settingRows } from '../../../src/config/settings.ts';
+import { environment, settingRows } from '../../../src/config/environment.ts';
 import { CommandId } from '../../../src/core/contract/chat.ts';
 import { type Answer, Refusal, refusals } from '../../../src/core/contract/rest.ts';
 import { ConnectError, defineAcceptedAck, RefusedAck, serverEvents } from '../../../src/core/contract/socketio.ts';

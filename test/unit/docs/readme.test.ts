@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { environment } from '../../../src/config/settings.ts';
+import { environment } from '../../../src/config/environment.ts';
 import { legacyTables } from '../../../src/legacy-import/legacy-tables.ts';
 import { findingParts, findings } from '../../../src/legacy-import/report.ts';
 import {
