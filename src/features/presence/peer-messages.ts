@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { RoomId, Uuid } from '../../core/ids.ts';
 
+/** The topic of these messages on the bus. */
+export const peerTopic = 'presence';
+
 /** A node lists the users of a room only if there are at most this many. */
 export const maxListedUsers = 100;
 

@@ -1,6 +1,8 @@
 import type { EphemeralBus } from '../../core/ephemeral.ts';
 import type { RoomId } from '../../core/ids.ts';
-import { type NodePresence, PeerMessage } from './peer-messages.ts';
+import { type NodePresence, PeerMessage, peerTopic } from './peer-messages.ts';
+import { type NodeState, type OwnState, PeerOutbox } from './peer-outbox.ts';
+import { PeerWatchers } from './peer-watchers.ts';
 
 export interface PeerTimeouts {
   /** The interval between two `alive` messages of a node. */
@@ -13,12 +15,10 @@ export interface PeerTimeouts {
   retryMs: number;
 }
 
-type NodeState = Omit<NodePresence, 'room_id'>;
-
 interface Collaborators {
   bus: EphemeralBus;
   /** Returns who is present in the room on this node. */
-  readOwn(room: RoomId): Omit<NodeState, 'counter'>;
+  readOwn(room: RoomId): OwnState;
   /**
    * Called if the answers of the other nodes about the room have changed, or if all nodes have answered now or no
    * longer.
@@ -45,11 +45,6 @@ interface WatchedRoom {
   askedAt: number;
 }
 
-const topic = 'presence';
-const maxRoomsPerMessage = 500;
-/** A message contains the states of several rooms, with at most this many users in total. */
-const maxUsersPerMessage = 1_000;
-
 /**
  * The presence on the other nodes. A node asks all others about the rooms that it watches, and they send it every later
  * change, so rooms that nobody watches cost nothing. Losses are noticed by counting, and repaired by asking again.
@@ -61,13 +56,8 @@ export class Peers {
   readonly #watched = new Map<RoomId, WatchedRoom>();
   /** The watched rooms about which some node has not answered. */
   readonly #unanswered = new Set<RoomId>();
-  /** The nodes that watch a room, each with the counter of its last `watch` message. */
-  readonly #watchers = new Map<RoomId, Map<string, number>>();
-  /** The messages to send at the end of this tick: questions about rooms to all nodes, and states to single nodes. */
-  #questions = new Set<RoomId>();
-  readonly #answers = new Map<string, Set<RoomId>>();
-  #isFlushing = false;
-  #counter = 0;
+  readonly #watchers = new PeerWatchers();
+  readonly #outbox: PeerOutbox;
   /** The number of running nodes, as Redis knows it. */
   #nodeCount: number | undefined;
   #lastAliveAt = Number.NEGATIVE_INFINITY;
@@ -75,11 +65,19 @@ export class Peers {
   readonly #unsubscribe: (() => void)[];
 
   constructor(collaborators: Collaborators) {
-    const { bus, timeouts } = collaborators;
+    const { bus, timeouts, readOwn, onPublished } = collaborators;
     this.#collaborators = collaborators;
     this.#bus = bus;
+    this.#outbox = new PeerOutbox({
+      ...{ bus, readOwn },
+      onStatesSent: (node) => {
+        const peer = this.#peers.get(node);
+        if (peer) peer.sent += 1;
+        onPublished();
+      },
+    });
     this.#unsubscribe = [
-      bus.subscribe(topic, (body, from) => {
+      bus.subscribe(peerTopic, (body, from) => {
         const message = PeerMessage.safeParse(body);
         if (message.success) this.#receive(message.data, from);
       }),
@@ -101,8 +99,7 @@ export class Peers {
     if (this.#watched.has(room)) return;
     this.#watched.set(room, { states: new Map(), askedAt: performance.now() });
     this.#unanswered.add(room);
-    this.#questions.add(room);
-    this.#flushLater();
+    this.#outbox.askLater(room);
   }
 
   /** Sends nothing yet: a node that still sends a state of the room receives `unwatch` in reply. */
@@ -124,7 +121,7 @@ export class Peers {
 
   /** Sends the state of this node to the nodes that watch the room. */
   publish(room: RoomId): void {
-    for (const node of this.#watchers.get(room)?.keys() ?? []) this.#answer(node, room);
+    for (const node of this.#watchers.list(room)) this.#outbox.sendStateLater(node, room);
   }
 
   hasWatchers(room: RoomId): boolean {
@@ -134,12 +131,8 @@ export class Peers {
   close(): void {
     clearInterval(this.#timer);
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.#send('all', { kind: 'bye' });
+    this.#outbox.send('all', { kind: 'bye' });
     this.#bus.leaveNodes();
-  }
-
-  #send(to: string, message: PeerMessage): void {
-    this.#bus.publish(topic, to === 'all' ? to : { node: to }, message);
   }
 
   /**
@@ -147,15 +140,15 @@ export class Peers {
    * are lost.
    */
   #greet(): void {
-    this.#send('all', { kind: 'hello' });
+    this.#outbox.send('all', { kind: 'hello' });
     this.#showLife();
-    this.#ask('all', this.watchedRooms);
+    this.#outbox.ask('all', this.watchedRooms);
   }
 
   #showLife(): void {
     this.#lastAliveAt = performance.now();
     const sent = Object.fromEntries([...this.#peers].map(([node, peer]) => [node, peer.sent]));
-    this.#send('all', { kind: 'alive', sent });
+    this.#outbox.send('all', { kind: 'alive', sent });
     void this.#bus.countNodes(this.#collaborators.timeouts.deadMs).then((count) => {
       if (count === this.#nodeCount) return;
       this.#nodeCount = count;
@@ -189,23 +182,12 @@ export class Peers {
         for (const node of silent) missing.set(node, [...(missing.get(node) ?? []), room]);
       }
     }
-    for (const [node, rooms] of missing) this.#ask(node, rooms);
-  }
-
-  #ask(to: string, rooms: readonly RoomId[]): void {
-    for (let from = 0; from < rooms.length; from += maxRoomsPerMessage) {
-      this.#counter += 1;
-      const page = rooms.slice(from, from + maxRoomsPerMessage);
-      this.#send(to, { kind: 'watch', counter: this.#counter, rooms: page });
-    }
+    for (const [node, rooms] of missing) this.#outbox.ask(node, rooms);
   }
 
   #removePeer(node: string): void {
     this.#peers.delete(node);
-    for (const [room, nodes] of this.#watchers) {
-      nodes.delete(node);
-      if (nodes.size === 0) this.#watchers.delete(room);
-    }
+    this.#watchers.removeNode(node);
     for (const [room, { states }] of this.#watched) {
       states.delete(node);
       this.#collaborators.onChange(room);
@@ -223,9 +205,11 @@ export class Peers {
       case 'alive':
         return this.#checkLosses(from, peer, message.sent[this.#bus.node] ?? 0);
       case 'watch':
-        return this.#startSending(from, message);
+        this.#watchers.add(from, message);
+        for (const room of message.rooms) this.#outbox.sendStateLater(from, room);
+        return;
       case 'unwatch':
-        return this.#stopSending(from, message);
+        return this.#watchers.remove(from, message);
       case 'states':
         peer.received += 1;
         return this.#takeStates(from, message.states);
@@ -251,7 +235,7 @@ export class Peers {
       this.#unanswered.add(room);
       this.#collaborators.onChange(room);
     }
-    this.#ask(node, this.watchedRooms);
+    this.#outbox.ask(node, this.watchedRooms);
     return peer;
   }
 
@@ -259,25 +243,8 @@ export class Peers {
     const hasLost = peer.received < peer.sentBefore;
     // The peer counts from 0 again if it took this node for dead.
     if (hasLost || sent < peer.sentBefore) peer.received = sent;
-    if (hasLost) this.#ask(node, this.watchedRooms);
+    if (hasLost) this.#outbox.ask(node, this.watchedRooms);
     peer.sentBefore = sent;
-  }
-
-  #startSending(node: string, { counter, rooms }: { counter: number; rooms: readonly RoomId[] }): void {
-    for (const room of rooms) {
-      const nodes = this.#watchers.get(room) ?? new Map<string, number>();
-      this.#watchers.set(room, nodes.set(node, Math.max(counter, nodes.get(node) ?? 0)));
-      this.#answer(node, room);
-    }
-  }
-
-  #stopSending(node: string, { counter, rooms }: { counter: number; rooms: readonly RoomId[] }): void {
-    for (const room of rooms) {
-      const nodes = this.#watchers.get(room);
-      if (!nodes || (nodes.get(node) ?? 0) > counter) continue;
-      nodes.delete(node);
-      if (nodes.size === 0) this.#watchers.delete(room);
-    }
   }
 
   #takeStates(node: string, states: readonly NodePresence[]): void {
@@ -291,52 +258,6 @@ export class Peers {
         this.#collaborators.onChange(room);
       }
     }
-    if (unwatched.length === 0) return;
-    this.#counter += 1;
-    this.#send(node, { kind: 'unwatch', counter: this.#counter, rooms: unwatched });
-  }
-
-  #answer(node: string, room: RoomId): void {
-    const rooms = this.#answers.get(node) ?? new Set();
-    this.#answers.set(node, rooms.add(room));
-    this.#flushLater();
-  }
-
-  /** Sends all messages of one tick together at its end. */
-  #flushLater(): void {
-    if (this.#isFlushing) return;
-    this.#isFlushing = true;
-    setImmediate(() => this.#flush());
-  }
-
-  #flush(): void {
-    this.#isFlushing = false;
-    const questions = [...this.#questions];
-    this.#questions = new Set();
-    this.#ask('all', questions);
-    for (const [node, rooms] of this.#answers) this.#sendStates(node, rooms);
-    this.#answers.clear();
-  }
-
-  #sendStates(node: string, rooms: Iterable<RoomId>): void {
-    let states: NodePresence[] = [];
-    let users = 0;
-    const send = () => {
-      if (states.length === 0) return;
-      const peer = this.#peers.get(node);
-      if (peer) peer.sent += 1;
-      this.#send(node, { kind: 'states', states });
-      this.#collaborators.onPublished();
-      states = [];
-      users = 0;
-    };
-    for (const room of rooms) {
-      this.#counter += 1;
-      const own = this.#collaborators.readOwn(room);
-      states.push({ room_id: room, counter: this.#counter, ...own });
-      users += own.users?.length ?? 0;
-      if (states.length >= maxRoomsPerMessage || users >= maxUsersPerMessage) send();
-    }
-    send();
+    if (unwatched.length > 0) this.#outbox.unwatch(node, unwatched);
   }
 }
