@@ -4,6 +4,7 @@ import type { TaskReport } from '../../core/periodic.ts';
 import type { Store } from '../../database/store.ts';
 import type { DeliveredRoom, Delivery } from './delivery.ts';
 import { EndpointPolicy } from './endpoint-policy.ts';
+import { FailingMark } from './failing-mark.ts';
 import {
   findRoomsBehind,
   markFailing,
@@ -14,7 +15,7 @@ import {
   writeRefusal,
 } from './positions.ts';
 import { maxChanges, type Reading, type ReadingEndpoint, readDelivery } from './read-delivery.ts';
-import { type Answer, type Outcome, type Receiver, toOutcome, toReason } from './receiver.ts';
+import { attemptDelivery, type Outcome, type Receiver } from './receiver.ts';
 import { RefusedRooms } from './refused-rooms.ts';
 import { type Claim, RoomQueue } from './room-queue.ts';
 import type { WebhookTimeouts } from './timeouts.ts';
@@ -62,13 +63,12 @@ export class Dispatcher {
   readonly #parts: Collaborators;
   readonly #policy: EndpointPolicy;
   readonly #refused: RefusedRooms;
+  readonly #failingMark: FailingMark;
   readonly #queue = new RoomQueue();
   /** Undefined while another node dispatches. */
   #run: Run | undefined;
   #isSuspended = false;
   #isFinishing = false;
-  /** Whether the database may contain that the endpoint fails. The node before this one may have written it. */
-  #mayBeMarkedFailing = false;
   #requests = 0;
   #timer: NodeJS.Timeout | undefined;
   #blockedUntil = Number.NEGATIVE_INFINITY;
@@ -80,6 +80,10 @@ export class Dispatcher {
     this.#parts = parts;
     this.#policy = new EndpointPolicy(parts.timeouts);
     this.#refused = new RefusedRooms(parts.timeouts);
+    const { store, endpoint, events } = parts;
+    this.#failingMark = new FailingMark((error) => {
+      markFailing(store, endpoint.id, error).catch(events.database.failed);
+    });
   }
 
   get isRunning(): boolean {
@@ -106,7 +110,7 @@ export class Dispatcher {
   /** Call this after the journal is read, because changes before the comparison are found only by it. */
   async start(token: string): Promise<void> {
     this.#run = { token, abort: new AbortController() };
-    this.#mayBeMarkedFailing = true;
+    this.#failingMark.expect();
     await this.reload();
   }
 
@@ -264,27 +268,21 @@ export class Dispatcher {
   async #request(run: Run, claim: Claim, delivery: Delivery): Promise<void> {
     const { receiver, events } = this.#parts;
     const begunAt = performance.now();
-    let answer: Answer | undefined;
-    let failure = '';
-    try {
-      answer = await receiver.deliver(delivery, run.abort.signal);
-    } catch (error) {
-      failure = toReason((error as Error).message);
-    }
+    const { outcome, reason, retryAfterMs } = await attemptDelivery(receiver, delivery, run.abort.signal);
     if (this.#run !== run) return;
     const now = performance.now();
-    const outcome = answer ? toOutcome(answer.status) : 'failed';
-    if (answer && outcome !== 'delivered')
-      failure = toReason([`the answer ${answer.status}`, answer.detail].filter(Boolean).join(': '));
     events.requested(outcome, (now - begunAt) / 1_000);
     if (outcome === 'failed') {
-      if (this.#policy.failed(now, begunAt, answer?.retryAfterMs)) this.#reportFailing(failure);
+      if (this.#policy.failed(now, begunAt, retryAfterMs)) {
+        events.failing(reason);
+        this.#failingMark.set(reason);
+      }
       return;
     }
     if (this.#policy.succeeded()) events.recovered();
-    this.#clearFailing();
-    if (outcome === 'suspended') await this.#suspend(run, failure);
-    else if (outcome === 'refused') await this.#onRefused(run, claim, delivery, failure);
+    this.#failingMark.clear();
+    if (outcome === 'suspended') await this.#suspend(run, reason);
+    else if (outcome === 'refused') await this.#onRefused(run, claim, delivery, reason);
     else await this.#onDelivered(run, claim, delivery, now);
   }
 
@@ -331,19 +329,5 @@ export class Dispatcher {
     this.#isSuspended = true;
     events.suspended();
     await suspendEndpoint(store, { lease, token }, endpoint.id, error);
-  }
-
-  #reportFailing(error: string): void {
-    const { store, endpoint, events } = this.#parts;
-    events.failing(error);
-    this.#mayBeMarkedFailing = true;
-    markFailing(store, endpoint.id, error).catch(events.database.failed);
-  }
-
-  #clearFailing(): void {
-    if (!this.#mayBeMarkedFailing) return;
-    this.#mayBeMarkedFailing = false;
-    const { store, endpoint, events } = this.#parts;
-    markFailing(store, endpoint.id, null).catch(events.database.failed);
   }
 }

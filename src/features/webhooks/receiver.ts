@@ -33,3 +33,23 @@ export function toOutcome(status: number): Outcome {
   if (status === 408 || status === 429) return 'failed';
   return status >= 400 && status < 500 ? 'refused' : 'failed';
 }
+
+/** How a request went. */
+interface Attempt {
+  outcome: Outcome;
+  /** Why the endpoint does not have the changes; empty if it has them. */
+  reason: string;
+  retryAfterMs: number | undefined;
+}
+
+/** Sends the request. A missing answer is a failure. */
+export async function attemptDelivery(receiver: Receiver, delivery: Delivery, signal: AbortSignal): Promise<Attempt> {
+  try {
+    const { status, detail, retryAfterMs } = await receiver.deliver(delivery, signal);
+    const outcome = toOutcome(status);
+    const reason = outcome === 'delivered' ? '' : toReason([`the answer ${status}`, detail].filter(Boolean).join(': '));
+    return { outcome, reason, retryAfterMs };
+  } catch (error) {
+    return { outcome: 'failed', reason: toReason((error as Error).message), retryAfterMs: undefined };
+  }
+}
