@@ -21,6 +21,17 @@ export function toIsoText(at: number): string {
   return `${lastDay.prefix}${twoDigits[Math.floor(minutes / 60)]}:${twoDigits[minutes % 60]}:${twoDigits[seconds % 60]}.${threeDigits[ms % 1_000]}Z`;
 }
 
+let lastTimestamp = { at: 0, text: new Date(0).toISOString() };
+
+/**
+ * The same, with the text of the last timestamp in a cache. All messages of a commit have the same timestamp, and each
+ * message contains it twice.
+ */
+export function formatTimestamp(at: number): string {
+  if (at !== lastTimestamp.at) lastTimestamp = { at, text: toIsoText(at) };
+  return lastTimestamp.text;
+}
+
 /**
  * Parses an inclusive bound of a time span to ms since 1970. A date without a time means the first millisecond of the
  * day for `from`, and the last for `to`, in UTC.

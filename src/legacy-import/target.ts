@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Uuid } from '../core/ids.ts';
 import type { RoomType } from '../core/room.ts';
 import { openEmbedded } from '../database/embedded-database.ts';
+import { ms } from '../database/epoch-ms.ts';
 import type { ImportedRule } from '../database/imported-room.entity.ts';
 import { listMissingMigrations, migrate } from '../database/migrate.ts';
 import { openDatabase } from '../database/open-database.ts';
@@ -112,8 +113,6 @@ export interface CurrentRoom extends Head {
   pair: [Uuid, Uuid] | null;
 }
 
-const toMsSql = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
-
 export async function readTime(target: Target): Promise<number> {
   const [row] = await target.query<{ now: number }>(
     `select (extract(epoch from date_trunc('milliseconds', clock_timestamp())) * 1000)::float8 as now`,
@@ -179,7 +178,7 @@ export async function readRooms(
   type Row = Omit<CurrentRoom, 'pair'> & { low: Uuid | null; high: Uuid | null };
   const rooms = await target.query<Row>(
     `select id::float8 as id, type, user_owner::text as user_owner, pair_low::text as low, pair_high::text as high,
-       last_seq::float8 as seq, last_rev::float8 as rev, ${toMsSql('last_change_at')} as at
+       last_seq::float8 as seq, last_rev::float8 as rev, ${ms('last_change_at')} as at
      from rooms where id = any($1::bigint[]) order by id ${shouldLock ? 'for no key update' : ''}`,
     [ids],
   );

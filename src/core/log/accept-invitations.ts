@@ -1,3 +1,4 @@
+import { ms } from '../../database/epoch-ms.ts';
 import type { Store } from '../../database/store.ts';
 import type { RoomId, Uuid } from '../ids.ts';
 
@@ -20,7 +21,7 @@ export type AcceptResult =
 const acceptInvitationsStatement = {
   name: 'accept_invitations',
   writesJournal: true,
-  text: `select o_outcome as outcome, o_rev::float8 as rev, (extract(epoch from o_at) * 1000)::float8 as at
+  text: `select o_outcome as outcome, o_rev::float8 as rev, ${ms('o_at')} as at
     from accept_invitations($1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[])`,
 };
 

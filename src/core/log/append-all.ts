@@ -2,8 +2,8 @@ import type { Store } from '../../database/store.ts';
 import { sqlState } from '../../database/store-errors.ts';
 import type { RoomId, Uuid } from '../ids.ts';
 import type { MessageChange } from './change.ts';
+import { type MessageRow, toMessageChange } from './message-row.ts';
 import type { RichContent } from './operation.ts';
-import { type MessageRow, toMessageChange } from './room-log-statements.ts';
 
 /** A message of any emitter. `created_at` is in ms; null means now. Either all messages of a call have it, or none. */
 export interface ServiceDraft extends RichContent {

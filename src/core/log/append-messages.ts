@@ -2,7 +2,8 @@ import type { Store } from '../../database/store.ts';
 import { sqlState } from '../../database/store-errors.ts';
 import type { RoomId, Uuid } from '../ids.ts';
 import type { MessageChange } from './change.ts';
-import { type MessageRow, statements, toMessageChange } from './room-log-statements.ts';
+import { type MessageRow, toMessageChange } from './message-row.ts';
+import { statements } from './room-log-statements.ts';
 
 export interface Draft {
   room_id: RoomId;

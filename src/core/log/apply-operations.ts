@@ -1,7 +1,8 @@
 import type { Store } from '../../database/store.ts';
 import type { Message, ReactionCount, ReactionDelta } from './message.ts';
+import { type MessageRow, toMessage } from './message-row.ts';
 import type { MessageAt, Operation, OperationProblem, OperationResult } from './operation.ts';
-import { type MessageRow, statements, toMessage } from './room-log-statements.ts';
+import { statements } from './room-log-statements.ts';
 
 interface Row {
   outcome:

@@ -81,3 +81,6 @@ export type Message = z.infer<typeof Message>;
 
 /** The `seq` of a message. */
 export const Seq = count(1, Number.MAX_SAFE_INTEGER);
+
+/** Bits of `messages.flags`. */
+export const messageFlags = { silent: 1, mentionRoom: 2 } as const;

@@ -1,8 +1,9 @@
+import { ms } from '../../database/epoch-ms.ts';
 import type { Statement, Store } from '../../database/store.ts';
 import type { Position } from '../cursor.ts';
 import type { RoomId, Uuid } from '../ids.ts';
 import type { MessageChange } from './change.ts';
-import { listMessageColumns, type MessageRow, toMessageChange } from './room-log-statements.ts';
+import { listMessageColumns, type MessageRow, toMessageChange } from './message-row.ts';
 
 /** The size of a page as JSON. A page has at least one message, even if that is larger. */
 export const maxPageBytes = 256 * 1024;
@@ -79,7 +80,7 @@ type HistoryRow = MessageRow & {
 
 const bytes = `octet_length(m.content) + coalesce(octet_length(m.custom), 0)`;
 const headFields = (head: string) =>
-  `'rev', ${head}.last_rev, 'at', (extract(epoch from ${head}.last_change_at) * 1000)::float8, 'rights_rev', ${head}.rights_rev`;
+  `'rev', ${head}.last_rev, 'at', ${ms(`${head}.last_change_at`)}, 'rights_rev', ${head}.rights_rev`;
 /**
  * Reads one message. The `order by` makes PostgreSQL use the primary key even if it planned the statement while the
  * table was empty. Otherwise it might use another index that begins with the room, and read that index from end to end
@@ -190,7 +191,7 @@ type ShortPageRow = MessageRow & { head_rev: number; head_at: number; rights_rev
 /** Parameters: 1 room, 2 user, 3 the first or last `seq`, 4 the maximum of messages, 5 whether with tombstones. */
 const shortPage = (name: string, span: string, order: 'asc' | 'desc'): Statement => ({
   name,
-  text: `select r.last_rev::float8 as head_rev, (extract(epoch from r.last_change_at) * 1000)::float8 as head_at,
+  text: `select r.last_rev::float8 as head_rev, ${ms('r.last_change_at')} as head_at,
       r.rights_rev::float8 as rights_rev, r.last_seq::float8 as last_seq, m.*
     from rooms r left join lateral (
       select ${listMessageColumns('m')}, message_extras(m, $2::uuid) as extras from messages m

@@ -2,8 +2,9 @@ import type { Store } from '../../database/store.ts';
 import type { RoomId } from '../ids.ts';
 import { type Change, UnknownChangeKindError } from './change.ts';
 import { toChange } from './change-kinds.ts';
+import { type MessageRow, toMessageChange } from './message-row.ts';
 import { type ChangeRow, type EntryRow, listNamedSeqs, sortByRev, toEntryChanges } from './replay.ts';
-import { type MessageRow, statements, toMessageChange } from './room-log-statements.ts';
+import { statements } from './room-log-statements.ts';
 
 /** `to` is at most 1,000 revs after `from`. */
 export interface RoomRange {

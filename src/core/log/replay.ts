@@ -3,7 +3,8 @@ import type { RoomId, Uuid } from '../ids.ts';
 import { type Change, UnknownChangeKindError } from './change.ts';
 import { toChange } from './change-kinds.ts';
 import type { ReactionDelta } from './message.ts';
-import { type MessageRow, statements, toMessageChange, toReplayedRevision } from './room-log-statements.ts';
+import { type MessageRow, toMessageChange, toReplayedRevision } from './message-row.ts';
+import { statements } from './room-log-statements.ts';
 
 export interface ChangeRow {
   rev: number;

@@ -17,7 +17,8 @@ import {
   type SingleMessages,
 } from './read-history.ts';
 import { replayChanges } from './replay.ts';
-import { type RoomRow, statements, toSnapshot } from './room-log-statements.ts';
+import { statements } from './room-log-statements.ts';
+import { type RoomRow, toSnapshot } from './room-row.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
 import { type RoomUpdateRow, RulesCache } from './rules-cache.ts';
 

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { RoomId, Uuid } from '../ids.ts';
-import { type RoomRow, toRuleSnapshot, toSnapshotWithRules } from './room-log-statements.ts';
+import { type RoomRow, toRuleSnapshot, toSnapshotWithRules } from './room-row.ts';
 import type { RoomSnapshot, RuleSnapshot } from './room-snapshot.ts';
 
 /** Rooms with fewer rules are not cached: their rules are read as fast as they are compared. */

@@ -4,7 +4,7 @@ import type { PermissionRule, Room } from '../room.ts';
 import { toAnswerFields } from './change-kinds.ts';
 import type { PermissionRuleEntity } from './permission-rule.entity.ts';
 import type { RoomEntity } from './room.entity.ts';
-import { toRoomSettings } from './room-log-statements.ts';
+import { toRoomSettings } from './room-row.ts';
 import type { RuleSnapshot } from './room-snapshot.ts';
 
 /** `custom` is the JSON that is stored with the room, as text. */

@@ -1,4 +1,4 @@
-import { type RoomRow, roomColumns, toRoomOfRow } from '../../core/log/room-log-statements.ts';
+import { type RoomRow, roomColumns, toRoomOfRow } from '../../core/log/room-row.ts';
 import type { Statement } from '../../database/store.ts';
 import type { AppContext } from '../app-context.ts';
 import type { AdminRoom, AdminRoomQuery } from './contract.ts';

@@ -1,7 +1,7 @@
 import { type Actor, authorize, type RoomOwnership } from '../../core/authorization.ts';
 import type { RoomId, Uuid } from '../../core/ids.ts';
 import { formatInboxCursor, type InboxPosition, type ListedRoom } from '../../core/inbox-item.ts';
-import type { RoomRow } from '../../core/log/room-log-statements.ts';
+import type { RoomRow } from '../../core/log/room-row.ts';
 import type { RoomType } from '../../core/room.ts';
 import type { Statement, Store } from '../../database/store.ts';
 import { readItems } from './read-items.ts';

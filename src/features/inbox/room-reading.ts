@@ -1,7 +1,7 @@
 import { type Actor, authorize, type Decision } from '../../core/authorization.ts';
 import type { RoomId, Uuid } from '../../core/ids.ts';
 import type { InboxItem, ListedRoom, RoomListItem } from '../../core/inbox-item.ts';
-import { type RoomRow, toRoomOfRow, toRuleSnapshot } from '../../core/log/room-log-statements.ts';
+import { type RoomRow, toRoomOfRow, toRuleSnapshot } from '../../core/log/room-row.ts';
 import type { RuleSnapshot } from '../../core/log/room-snapshot.ts';
 import type { Room } from '../../core/room.ts';
 import { toIsoText } from '../../core/timestamp.ts';

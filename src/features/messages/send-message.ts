@@ -4,7 +4,7 @@ import { formatCursor } from '../../core/cursor.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
-import { messageFlags } from '../../core/log/room-log-statements.ts';
+import { messageFlags } from '../../core/log/message.ts';
 import { type AppContext, resolveRoomId } from '../app-context.ts';
 import type { Draft } from './draft.ts';
 import type { SendRequest } from './send-request.ts';

@@ -5,9 +5,9 @@ import type { RoomId } from '../../core/ids.ts';
 import type { AppendResult } from '../../core/log/append-messages.ts';
 import type { MessageChange } from '../../core/log/change.ts';
 import type { Message } from '../../core/log/message.ts';
+import { messageFlags } from '../../core/log/message.ts';
 import type { OperationRequest, OperationResult, RichContent } from '../../core/log/operation.ts';
 import type { RightsCache } from '../../core/log/rights-cache.ts';
-import { messageFlags } from '../../core/log/room-log-statements.ts';
 
 export interface SendRequest {
   actor: Actor;

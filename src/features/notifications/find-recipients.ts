@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { authorize, type RoomOwnership, type Rule } from '../../core/authorization.ts';
 import { ChatError } from '../../core/errors.ts';
 import { nilUuid, type RoomId, type RoomRef, type Uuid } from '../../core/ids.ts';
-import { messageFlags } from '../../core/log/room-log-statements.ts';
+import { messageFlags } from '../../core/log/message.ts';
 import type { Statement, Store } from '../../database/store.ts';
 import { type AppContext, resolveRoomId } from '../app-context.ts';
 import type { Recipient, RecipientCursor, RecipientsQuery } from './contract.ts';

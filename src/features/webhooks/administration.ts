@@ -1,11 +1,10 @@
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
+import { ms } from '../../database/epoch-ms.ts';
 import type { Statement, Store } from '../../database/store.ts';
 import { toLeaseName } from './endpoint.ts';
 
 type Query = Pick<Store, 'query'>;
-
-const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
 
 /** Makes the dispatching node read the state of the endpoint again; see the migration of the webhooks. */
 const notify = 'notified as (insert into touches (what, room_id) values (7, 0))';

@@ -1,9 +1,8 @@
 import type { RoomId } from '../../core/ids.ts';
+import { ms } from '../../database/epoch-ms.ts';
 import type { Statement, Store } from '../../database/store.ts';
 
 type Query = Pick<Store, 'query'>;
-
-const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
 
 /** What an endpoint has to receive of a room. Times are in ms since 1970, by the clock of the database. */
 export interface RoomState {

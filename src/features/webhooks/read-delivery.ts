@@ -4,7 +4,7 @@ import type { Change } from '../../core/log/change.ts';
 import { toChangeEvent } from '../../core/log/change-kinds.ts';
 import { replayRooms } from '../../core/log/replay-rooms.ts';
 import type { RoomLog } from '../../core/log/room-log.ts';
-import { type RoomRow, toSnapshot } from '../../core/log/room-log-statements.ts';
+import { type RoomRow, toSnapshot } from '../../core/log/room-row.ts';
 import type { RoomSnapshot } from '../../core/log/room-snapshot.ts';
 import { toPermissionRule } from '../../core/log/to-protocol.ts';
 import type { WebhookEventName } from '../../core/webhook-events.ts';
