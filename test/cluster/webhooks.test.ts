@@ -3,14 +3,13 @@ import pg from 'pg';
 import { openLease } from '../../src/database/lease.ts';
 import { movePositions, readRooms, registerEndpoint } from '../../src/features/webhooks/positions.ts';
 import { databaseSession } from '../helpers/database-session.ts';
+import { startKillableNode } from '../helpers/killable-node.ts';
 import { embedded, startNode } from '../helpers/node.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
-import { runCommand } from '../helpers/process.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { admin } from '../helpers/revocations.ts';
 import { createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { describeEveryStore, insertRoom, openPostgresStore, toQuery } from '../helpers/stores.ts';
-import { adminToken, testSecret } from '../helpers/users.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { answerWith, startReceiver, toSetting } from '../helpers/webhook-receiver.ts';
 import { withWebhookTimeouts } from '../helpers/webhook-timeouts.ts';
@@ -112,23 +111,8 @@ describe('Webhooks of several nodes', () => {
     this.timeout(60_000);
     const receiver = await startReceiver();
     const settings = await settingsFor(receiver.url);
-    const doomed = runCommand('../test/helpers/webhook-node.ts', {
-      ...{
-        PORT: 0,
-        HOST: '127.0.0.1',
-        JWT_SECRET: testSecret,
-        ADMIN_TOKEN: adminToken,
-        NODE_NAME: 'doomed',
-        ...settings,
-      },
-    });
-    const url = await new Promise<string>((resolve) => {
-      doomed.outputListeners.add((output) => {
-        const found = /^\{"url":"([^"]+)"\}$/m.exec(output)?.[1];
-        if (found) resolve(found);
-      });
-    });
-    await waitUntil('it dispatches', async () => (await readWebhook(url)).dispatching_node === 'doomed', 10_000);
+    const doomed = await startKillableNode({ ...settings, NODE_NAME: 'doomed' });
+    await waitUntil('it dispatches', async () => (await readWebhook(doomed.url)).dispatching_node === 'doomed', 10_000);
     const other = await startNode(embedded, { ...settings, NODE_NAME: 'other' }, withWebhookTimeouts());
     const { owner, room } = await createRoomWithOwner(other.url);
     await sendMessages(other.url, owner, room, 'one');
@@ -136,8 +120,7 @@ describe('Webhooks of several nodes', () => {
     receiver.answer = () => {};
     await sendMessages(other.url, owner, room, 'two');
     await waitUntil('the request that is never answered', () => receiver.requests.length === 3);
-    doomed.kill('SIGKILL');
-    await doomed.exited;
+    await doomed.kill();
     receiver.answer = answerWith(204);
     await sendMessages(other.url, owner, room, 'three');
     await waitUntil('the other node takes over', () => receiver.changesOf(room).length === 4, 10_000);
@@ -208,6 +191,47 @@ describe('Webhooks of several nodes', () => {
       const revs = receiver.changesOf({ id: Number(id) }).map(({ rev }) => rev);
       expect(revs, `room ${id}`).to.deep.equal(Array.from({ length: Number(last_rev) + 1 }, (_, rev) => rev));
     }
+  });
+
+  it('deliver every change at least once and in order, although the session that writes the positions is terminated and the lease passes on', async function () {
+    this.timeout(60_000);
+    const receiver = await startReceiver();
+    const settings = await settingsFor(receiver.url);
+    const node = await startNode(embedded, settings, withWebhookTimeouts());
+    const [locker, session] = [
+      await databaseSession(settings.DATABASE_URL),
+      await databaseSession(settings.DATABASE_URL),
+    ];
+    const rooms = await Promise.all([1, 2, 3].map(() => createRoomWithOwner(node.url)));
+    const readToken = async () =>
+      Number((await session.query("select token from leases where name = 'webhook:app'")).rows[0].token);
+    const allDelivered = () =>
+      waitUntil('everything is delivered', async () => (await readWebhook(node.url)).rooms_behind === 0, 20_000);
+    await allDelivered();
+    const firstToken = await readToken();
+    for (const passesOn of [false, true]) {
+      await locker.query('begin; lock table webhook_positions in share row exclusive mode');
+      await Promise.all(rooms.map(({ owner, room }) => sendMessages(node.url, owner, room, 'one', 'two')));
+      let pids: number[] = [];
+      await waitUntil('the endpoint has the messages, and their positions are being written', async () => {
+        const { rows } = await session.query(`select pid from pg_stat_activity where datname = current_database()
+          and wait_event_type = 'Lock' and query like '%move_webhook_positions%'`);
+        pids = rows.map(({ pid }) => pid);
+        return pids.length > 0;
+      });
+      if (passesOn) await session.query(stealSql, [0]);
+      await session.query('select pg_terminate_backend(pid) from unnest($1::int[]) as pid', [pids]);
+      await locker.query('commit');
+      await allDelivered();
+    }
+    expect(await readToken()).to.equal(firstToken + 2);
+    for (const { room } of rooms)
+      expect(
+        receiver.changesOf(room).map(({ rev }) => rev),
+        `room ${room.id}`,
+      ).to.deep.equal([0, 1, 2, 3, 4]);
+    const all = (list: 'changesOf' | 'arrivalsOf') => rooms.flatMap(({ room }) => receiver[list](room)).length;
+    expect(all('arrivalsOf'), 'what the sessions could not record comes again').to.be.above(all('changesOf'));
   });
 });
 

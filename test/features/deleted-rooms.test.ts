@@ -3,6 +3,7 @@ import { openPglite } from '../../src/database/open-store.ts';
 import { putKeyedRoom } from '../helpers/admin-rooms.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
+import { startKillableNode } from '../helpers/killable-node.ts';
 import { readMetrics } from '../helpers/metrics.ts';
 import { type Alter, embedded, postgres, startNode } from '../helpers/node.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
@@ -134,6 +135,61 @@ describe('A deleted room whose rows still exist [PostgreSQL]', function () {
     await waitUntil('nothing is counted', async () => (await read(other.url, 'deleted_rooms')) === 0, timeoutMs);
     expect(await read(other.url, 'removed_rows_total')).to.be.above(5);
     expect(await count("leases where name = 'deleted rooms' and until > now()")).to.equal(0);
+  });
+});
+
+const messages = 20_000;
+
+describe('A deleted room whose node is killed while it removes the rows [PostgreSQL]', () => {
+  it('is gone all the time, other rooms are served, and the restarted node removes the other rows', async function () {
+    this.timeout(90_000);
+    const DATABASE_URL = await freshDatabase();
+    const session = await databaseSession(DATABASE_URL);
+    const doomed = await startKillableNode({ DATABASE_URL });
+    const { owner, room } = await createRoomWithOwner(doomed.url);
+    const other = await createRoom(doomed.url, owner);
+    await sendMessages(doomed.url, owner, room, 'one');
+    await session.query(`with moved as (
+        update rooms set last_seq = ${messages}, last_rev = ${messages} where id = ${room.id}
+      )
+      insert into messages (room_id, seq, rev, emitter, content, created_at, updated_at)
+      select ${room.id}, n, n, '${owner.user}', 'a secret', now(), now() from generate_series(2, ${messages}) n`);
+    const tables = await session.query<{ name: string }>(`select table_name as name from information_schema.columns
+      where table_schema = 'public' and column_name = 'room_id' and table_name <> 'touches'`);
+    const listRows = async () => {
+      const counts = tables.rows.map(
+        ({ name }) => `(select count(*)::int from ${name} where room_id = ${room.id}) as ${name}`,
+      );
+      const { rows } = await session.query<Record<string, number>>(`select ${counts.join()}`);
+      return Object.entries(rows[0]!).filter(([, count]) => count > 0);
+    };
+    const countMessages = async () => Object.fromEntries(await listRows()).messages ?? 0;
+    const expectGone = async (url: string) => {
+      const person = rest(url, owner.token);
+      for (const path of ['', '/messages', '/messages?seqs=20000', '/members'])
+        expectRefusal(await person.get(`/rooms/${room.id}${path}`), 'NOT_FOUND');
+      expectRefusal(await person.post(`/rooms/${room.id}/messages`, { content: 'too late' }), 'NOT_FOUND');
+      expect((await person.get('/rooms')).body.content.map(({ id }: { id: number }) => id)).to.deep.equal([other.id]);
+      await sendMessages(url, owner, other, 'this room exists');
+    };
+
+    expect((await rest(doomed.url, owner.token).delete(`/rooms/${room.id}`)).status).to.equal(200);
+    await waitUntil('some messages are removed', async () => (await countMessages()) < messages - 1_000, timeoutMs);
+    await expectGone(doomed.url);
+    await doomed.kill();
+    // Until then, the restarted node takes the killed one for alive.
+    await session.query("update leases set until = now() + interval '1 hour'");
+    const left = await countMessages();
+    expect(left).to.be.within(1, messages - 1_000);
+
+    const restarted = await startKillableNode({ DATABASE_URL });
+    await expectGone(restarted.url);
+    expect(await countMessages()).to.be.above(0);
+    await session.query('update leases set until = now()');
+    await waitUntil('nothing of the room is left', async () => (await listRows()).length === 0, timeoutMs);
+    await expectGone(restarted.url);
+    const removed = (await readMetrics(restarted.url)).get('nano_messaging_removed_rows_total')!;
+    expect(removed, 'it has continued where the killed node was').to.be.within(left - 100, left + 100);
   });
 });
 

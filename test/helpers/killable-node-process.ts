@@ -1,8 +1,9 @@
-// A node in its own process, with short timeouts, so that a test can kill it.
 import { readConfig } from '../../src/config/config.ts';
 import { startServer } from '../../src/server.ts';
 import { withWebhookTimeouts } from './webhook-timeouts.ts';
 
 const config = withWebhookTimeouts()(readConfig(process.env));
-const server = await startServer(config);
+/** As few rows at a time as possible, so that a test can kill the node between two statements. */
+const rowRemoval = { lookMs: 100, leaseMs: 1_000, renewMs: 100, statementMs: 0.1 };
+const server = await startServer({ ...config, timeouts: { ...config.timeouts, rowRemoval } });
 console.log(JSON.stringify({ url: server.url }));
