@@ -1,6 +1,5 @@
 /**
- * What the database says about an endpoint that fails, so that administrators see it. Only changes are written: most answers
- * follow another answer.
+ * The record in the database that an endpoint fails, for administrators. An answer after another answer writes nothing.
  */
 export class FailingMark {
   readonly #write: (error: string | null) => void;
