@@ -219,8 +219,8 @@ describe('Webhooks of several nodes', () => {
         pids = rows.map(({ pid }) => pid);
         return pids.length > 0;
       });
-      if (passesOn) await session.query(stealSql, [0]);
       await session.query('select pg_terminate_backend(pid) from unnest($1::int[]) as pid', [pids]);
+      if (passesOn) await session.query(stealSql, [0]);
       await locker.query('commit');
       await allDelivered();
     }
