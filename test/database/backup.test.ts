@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
 import { postgres, startNode } from '../helpers/node.ts';
-import { freshDatabase } from '../helpers/postgres.ts';
+import { emptyDatabase, freshDatabase } from '../helpers/postgres.ts';
 import { findPostgres } from '../helpers/postgres-binaries.ts';
 import { dataDirectory, runServer } from '../helpers/process.ts';
 import { rest } from '../helpers/rest-client.ts';
@@ -32,7 +32,7 @@ describe('A backup', function () {
   this.timeout(60_000);
 
   it('restores the service from a PostgreSQL backup as of its time, and clients with later data detect it', async () => {
-    const [DATABASE_URL, restored] = [await freshDatabase(), await freshDatabase()];
+    const [DATABASE_URL, restored] = [await freshDatabase(), await emptyDatabase()];
     const before = await startNode(postgres, { DATABASE_URL });
     const owner = createUser({ level: 100 });
     const [goneBefore, goneAfter] = [createUser({ iat: nowSeconds() - 60 }), createUser({ iat: nowSeconds() - 60 })];

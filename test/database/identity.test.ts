@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { openPostgres } from '../../src/database/open-store.ts';
 import { databaseSession } from '../helpers/database-session.ts';
-import { execute, freshDatabase } from '../helpers/postgres.ts';
+import { emptyDatabase, execute } from '../helpers/postgres.ts';
 import { findPostgres } from '../helpers/postgres-binaries.ts';
 import { dataDirectory } from '../helpers/process.ts';
 
@@ -29,7 +29,7 @@ describe('The identity of a service on PostgreSQL', function () {
   this.timeout(30_000);
 
   it('uses the service identity of the previous version, so that nodes of both versions share a bus', async () => {
-    const url = await freshDatabase();
+    const url = await emptyDatabase();
     const session = await databaseSession(url);
     const { rows } = await session.query(
       `select (pg_control_system()).system_identifier::text || '.' || oid::text as id from pg_database where datname = current_database()`,
@@ -38,7 +38,7 @@ describe('The identity of a service on PostgreSQL', function () {
   });
 
   it('determines the same service identity on nodes that start at once, without a privilege on pg_control_system()', async () => {
-    const url = await withoutSystemIdentity(await freshDatabase());
+    const url = await withoutSystemIdentity(await emptyDatabase());
     const first = await identityOf(url);
     expect(first).to.match(/^[0-9a-f-]{36}$/);
     const others = await Promise.all(Array.from({ length: 4 }, () => identityOf(url)));
@@ -46,28 +46,28 @@ describe('The identity of a service on PostgreSQL', function () {
   });
 
   it('keeps the service identity if the privilege on pg_control_system() is granted or revoked later', async () => {
-    const admin = await freshDatabase();
+    const admin = await emptyDatabase();
     const url = await withoutSystemIdentity(admin);
     const without = await identityOf(url);
     expect(await identityOf(admin)).to.equal(without);
   });
 
   it('changes the service identity for a restored backup and for a copy from a template, even without the privilege', async () => {
-    const admin = await freshDatabase();
+    const admin = await emptyDatabase();
     const url = await withoutSystemIdentity(admin);
     const original = await identityOf(url);
     const { pathname } = new URL(url);
     const role = new URL(url).username;
     const at = (other: string) => Object.assign(new URL(other), { username: role }).href;
 
-    const restored = await freshDatabase();
+    const restored = await emptyDatabase();
     const run = (program: string, ...words: string[]) =>
       execFileSync(join(findPostgres(), program), words, { stdio: ['ignore', 'pipe', 'inherit'] });
     const file = join(dataDirectory(), '..', 'chat.dump');
     run('pg_dump', '--format=custom', `--dbname=${admin}`, `--file=${file}`);
     run('pg_restore', '--exit-on-error', `--dbname=${restored}`, file);
     await execute(restored, 'revoke execute on function pg_control_system() from public');
-    const copy = await freshDatabase(`template ${pathname.slice(1)}`);
+    const copy = await emptyDatabase(`template ${pathname.slice(1)}`);
 
     const all = [original, await identityOf(at(restored)), await identityOf(at(copy)), await identityOf(url)];
     expect(new Set(all).size).to.equal(3);

@@ -4,9 +4,8 @@ import { openDatabase } from '../../src/database/open-database.ts';
 import { createPostgresOptions } from '../../src/database/orm-options.ts';
 import { type CapturedLog, captureLog } from '../helpers/captured-log.ts';
 import { databaseSession } from '../helpers/database-session.ts';
-import { migratedDatabase } from '../helpers/legacy-import.ts';
 import { postgres, startNode } from '../helpers/node.ts';
-import { freshDatabase } from '../helpers/postgres.ts';
+import { emptyDatabase, freshDatabase } from '../helpers/postgres.ts';
 import { runCommand } from '../helpers/process.ts';
 import { createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
@@ -17,7 +16,7 @@ const unlockMigrations = 'select pg_advisory_unlock(7777001)';
 
 /** A database of the version before messages lost their foreign key: an upgrade of it changes the table `messages`. */
 async function databaseOfBefore(): Promise<string> {
-  const url = await migratedDatabase();
+  const url = await freshDatabase();
   const { client, facts } = await openDatabase(url);
   await client.end();
   const limits = { statementTimeoutMs: 0, lockTimeoutMs: 0, idleInTransactionTimeoutMs: 0 };
@@ -39,7 +38,7 @@ describe('Migrations on PostgreSQL', function () {
   this.timeout(60_000);
 
   it('applies migrations on a single node, and the others log that they wait for it', async () => {
-    const DATABASE_URL = await freshDatabase();
+    const DATABASE_URL = await emptyDatabase();
     const [other, log] = [await databaseSession(DATABASE_URL), captureLog()];
     await other.query(lockMigrations);
     const started = startOn(DATABASE_URL, log);
@@ -56,7 +55,7 @@ describe('Migrations on PostgreSQL', function () {
   });
 
   it('applies migrations once if several nodes start at once', async () => {
-    const DATABASE_URL = await freshDatabase();
+    const DATABASE_URL = await emptyDatabase();
     const logs = Array.from({ length: 4 }, () => captureLog());
     await Promise.all(logs.map((log) => startOn(DATABASE_URL, log)));
     const migrated = logs.flatMap((log) =>

@@ -5,8 +5,8 @@ import { expect } from 'chai';
 import { openPglite } from '../../src/database/open-store.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
-import { migratedDatabase, openQuery } from '../helpers/legacy-import.ts';
-import { freshDatabase } from '../helpers/postgres.ts';
+import { openQuery } from '../helpers/legacy-import.ts';
+import { emptyDatabase, freshDatabase } from '../helpers/postgres.ts';
 import { dataDirectory, runCommand, runServer } from '../helpers/process.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoom, putRule, sendMessages } from '../helpers/rooms.ts';
@@ -100,7 +100,7 @@ describe('npm run move', function () {
     const contents = expected[1].map(({ content }: { content: string }) => content);
     expect(contents).to.have.members(['first', ...oddContents]);
 
-    const target = await freshDatabase();
+    const target = await emptyDatabase();
     const inUse = await move(directory, target);
     expect(inUse.code).to.equal(1);
     expect(inUse.output).to.include('in use');
@@ -129,7 +129,7 @@ describe('npm run move', function () {
 
   it('moves every table in batches, and sets the sequences', async () => {
     const directory = await filledDirectory();
-    const target = await freshDatabase();
+    const target = await emptyDatabase();
     const { code, output } = await move(directory, target);
     expect(output).to.include('2,500 messages').and.to.not.include('JWT_SECRET_FILE');
     expect(code).to.equal(0);
@@ -148,7 +148,7 @@ describe('npm run move', function () {
 
   it('refuses to move into a database with rows, and does not change it', async () => {
     const directory = await migratedDirectory();
-    const target = await freshDatabase();
+    const target = await emptyDatabase();
     const theirs = await openQuery(target);
     await theirs('create table rooms (id int, name text)');
     await theirs(`insert into rooms values (1, 'somebody else’s')`);
@@ -161,7 +161,7 @@ describe('npm run move', function () {
 
   it('leaves no row if a move is killed, and succeeds the next time', async () => {
     const directory = await filledDirectory();
-    const target = await migratedDatabase();
+    const target = await freshDatabase();
     const session = await databaseSession(target);
     await session.query(`create function wait() returns trigger language plpgsql as
       $$ begin perform pg_advisory_lock_shared(42); return new; end $$`);
@@ -181,7 +181,7 @@ describe('npm run move', function () {
 
   it('moves nothing if both databases differ at the end', async () => {
     const directory = await filledDirectory(10);
-    const target = await migratedDatabase();
+    const target = await freshDatabase();
     const theirs = await openQuery(target);
     await theirs(`create function change() returns trigger language plpgsql as
       $$ begin new.content := upper(new.content); return new; end $$`);

@@ -6,7 +6,7 @@ import { closeLater } from '../helpers/cleanup.ts';
 import { createClient } from '../helpers/client.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { postgres, startNode } from '../helpers/node.ts';
-import { execute, freshDatabase, startPostgres, startStandby } from '../helpers/postgres.ts';
+import { emptyDatabase, execute, freshDatabase, startPostgres, startStandby } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { tcpProxy } from '../helpers/tcp-proxy.ts';
@@ -86,7 +86,7 @@ async function metric(url: string, name: string): Promise<number> {
 }
 
 async function goThrough({ sqlState, breaking, mending }: Outage): Promise<void> {
-  const admin = await freshDatabase();
+  const admin = await emptyDatabase();
   const database = new URL(admin).pathname.slice(1);
   const role = database.replace('test', 'role');
   const session = await databaseSession(admin);

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { closeLater } from '../helpers/cleanup.ts';
 import { postgres, startNode } from '../helpers/node.ts';
 import { findPgBouncer, startPgBouncer } from '../helpers/pgbouncer.ts';
-import { execute, freshDatabase } from '../helpers/postgres.ts';
+import { emptyDatabase, execute, freshDatabase } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoomWithOwner, putRule, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
@@ -176,8 +176,7 @@ const roleOf = (url: string) => nameOf(url).replace('test', 'role');
 
 /** Creates the database of a row and returns its address for a node. */
 async function databaseOf({ statements = [], created, isMigrated, through }: Row): Promise<string> {
-  const url = await freshDatabase(created);
-  if (isMigrated) await (await startNode(postgres, { DATABASE_URL: url })).close();
+  const url = isMigrated ? await freshDatabase() : await emptyDatabase(created);
   for (const statement of statements) {
     await execute(url, statement.replaceAll('$database', nameOf(url)).replaceAll('$role', roleOf(url)));
   }

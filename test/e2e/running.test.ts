@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { chatInRoom } from '../helpers/chat-client.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
-import { freshDatabase } from '../helpers/postgres.ts';
+import { emptyDatabase, freshDatabase } from '../helpers/postgres.ts';
 import { dataDirectory, runCommand, runServer } from '../helpers/process.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
@@ -189,7 +189,7 @@ describe('One node with DATABASE_URL', function () {
   });
 
   it('is migrated by whichever of many processes is first, and by `npm run migrate`', async () => {
-    const DATABASE_URL = await freshDatabase();
+    const DATABASE_URL = await emptyDatabase();
     const starts = [1, 2, 3].map(() => runServer({ ...env, DATABASE_URL }));
     // Whichever key it has: migrating takes none.
     const migration = runCommand('bin/migrate.ts', { JWT_JWKS_URL: 'https://keys.example/jwks', DATABASE_URL });

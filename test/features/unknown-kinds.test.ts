@@ -5,6 +5,7 @@ import { openPglite } from '../../src/database/open-store.ts';
 import { chatInRoom } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { databaseSession } from '../helpers/database-session.ts';
+import { migratedDirectory } from '../helpers/embedded-template.ts';
 import { postgres, startNode } from '../helpers/node.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
@@ -73,7 +74,7 @@ describe('A change of a kind that this version does not know', () => {
   });
 
   it('reports a change of an unknown kind as an error of the room log on PGlite', async () => {
-    const store = await openPglite(undefined);
+    const store = await openPglite(await migratedDirectory());
     closeLater(() => store.close());
     const insert = (text: string) => store.query({ name: text, text }, []);
     await insert(`insert into rooms (uuid, name, type, level_admin, user_owner, max_entity_rules, last_rev, last_change_at, created_at, updated_at)

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { closeLater } from './cleanup.ts';
-import { freshDatabase } from './postgres.ts';
+import { emptyDatabase } from './postgres.ts';
 
 /** The schema that the migrations of the legacy service create, with its columns and types. */
 export const legacySchema = `
@@ -42,7 +42,7 @@ export type LegacyFixture = Awaited<ReturnType<typeof createLegacyDatabase>>;
 
 /** Creates a database of the legacy service. `alter` changes its schema into that of a fork. */
 export async function createLegacyDatabase(alter = '') {
-  const url = await freshDatabase();
+  const url = await emptyDatabase();
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   closeLater(() => client.end());

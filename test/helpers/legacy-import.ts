@@ -1,28 +1,10 @@
 import pg from 'pg';
-import { migratePostgres } from '../../src/database/migrate.ts';
 import { importLegacy } from '../../src/legacy-import/import-legacy.ts';
 import { openLegacyDatabase } from '../../src/legacy-import/legacy-database.ts';
 import { formatReport, type ImportResult } from '../../src/legacy-import/report.ts';
 import { openTarget } from '../../src/legacy-import/target.ts';
 import { closeLater } from './cleanup.ts';
 import type { Json } from './json.ts';
-import { execute, freshDatabase } from './postgres.ts';
-
-let template: Promise<string> | undefined;
-
-/** Creates an empty, migrated database of this service. */
-export async function migratedDatabase(): Promise<string> {
-  template ??= freshDatabase().then(async (url) => {
-    await migratePostgres(url);
-    return url;
-  });
-  const url = new URL(await template);
-  const model = url.pathname.slice(1);
-  const name = `${model}_${Math.random().toString(36).slice(2)}`;
-  await execute(url.href.replace(model, 'postgres'), `create database ${name} template ${model}`);
-  url.pathname = `/${name}`;
-  return url.href;
-}
 
 interface ImportRun extends ImportResult {
   report: string;

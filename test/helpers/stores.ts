@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { openPglite, openPostgres } from '../../src/database/open-store.ts';
 import type { Store } from '../../src/database/store.ts';
 import { closeLater } from './cleanup.ts';
+import { migratedDirectory } from './embedded-template.ts';
 import { freshDatabase } from './postgres.ts';
 
 const settings = { poolSize: 5, statementTimeoutMs: 10_000 };
@@ -13,16 +14,16 @@ export async function openPostgresStore(databaseUrl: string): Promise<Store> {
   return store;
 }
 
-/** Opens a store on an empty PGlite in memory; it is closed after the test. */
+/** Opens a store on an empty PGlite; it is closed after the test. */
 export async function openPgliteStore(): Promise<Store> {
-  const store = await openPglite(undefined);
+  const store = await openPglite(await migratedDirectory());
   closeLater(() => store.close());
   return store;
 }
 
 const stores: Record<string, () => Promise<Store>> = {
   PostgreSQL: async () => openPostgresStore(await freshDatabase()),
-  'PGlite in memory': openPgliteStore,
+  PGlite: openPgliteStore,
 };
 
 /** Runs the same tests on an empty database of each kind. */

@@ -5,8 +5,9 @@ import { chatInRoom } from '../helpers/chat-client.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import type { Json } from '../helpers/json.ts';
 import { createLegacyDatabase, type LegacyFixture } from '../helpers/legacy-fixture.ts';
-import { migratedDatabase, openQuery, runImport } from '../helpers/legacy-import.ts';
+import { openQuery, runImport } from '../helpers/legacy-import.ts';
 import { postgres, startNode } from '../helpers/node.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoom, putRule, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
@@ -28,7 +29,7 @@ describe('A later import into a running service', function () {
 
   before(async () => {
     legacy = await createLegacyDatabase();
-    target = await migratedDatabase();
+    target = await freshDatabase();
     ask = await openQuery(target);
     node = await startNode(postgres, { DATABASE_URL: target }, (config) => ({ ...config, reconcileIntervalMs: 50 }));
   });

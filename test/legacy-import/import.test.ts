@@ -11,9 +11,9 @@ import { authenticatedChat, chatInRoom } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import type { Json } from '../helpers/json.ts';
 import { createLegacyDatabase, type LegacyFixture } from '../helpers/legacy-fixture.ts';
-import { migratedDatabase, openQuery, runImport } from '../helpers/legacy-import.ts';
+import { openQuery, runImport } from '../helpers/legacy-import.ts';
 import { embedded, postgres, startNode } from '../helpers/node.ts';
-import { execute, freshDatabase } from '../helpers/postgres.ts';
+import { emptyDatabase, execute, freshDatabase } from '../helpers/postgres.ts';
 import { dataDirectory, runCommand } from '../helpers/process.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoom, sendMessages } from '../helpers/rooms.ts';
@@ -56,7 +56,7 @@ describe('An import from the legacy service [PostgreSQL]', function () {
     await legacy.query(`grant select on all tables in schema public to ${reader}`);
     const url = new URL(legacy.url);
     [url.username, url.password] = [reader, reader];
-    target = await migratedDatabase();
+    target = await freshDatabase();
     // The import needs only the privilege to read the legacy database.
     await runImport(url.href, target);
     node = await startNode(postgres, { DATABASE_URL: target });
@@ -179,7 +179,7 @@ describe('npm run import', function () {
   it('[PostgreSQL] imports everything, prints its progress, and imports nothing the second time', async () => {
     const legacy = await createLegacyDatabase('drop table "Room_permissions", "Messages", "Rooms"');
     await generateLegacyDatabase(legacy.url, { rooms: 20, messages: 9_000 });
-    const DATABASE_URL = await migratedDatabase();
+    const DATABASE_URL = await freshDatabase();
     const run = (...words: string[]) =>
       runCommand('bin/legacy-import.ts', { DATABASE_URL }, [...words, legacy.url]).exited;
     const ask = await openQuery(DATABASE_URL);
@@ -227,7 +227,7 @@ describe('npm run import', function () {
     const ana = createUser();
     const room = await legacy.createRoom(ana.user, ana.entity, { name: `\\' or 1=1 --` });
     await legacy.message(room, ana.user, `\\' NULL`, at(7));
-    const DATABASE_URL = await freshDatabase();
+    const DATABASE_URL = await emptyDatabase();
     const set = (url: string, settings: string[]) =>
       execute(url, settings.map((one) => `alter database ${new URL(url).pathname.slice(1)} set ${one}`).join('; '));
     await execute(DATABASE_URL, 'create schema chat');

@@ -5,8 +5,9 @@ import type { RunningServer } from '../../src/server.ts';
 import { brokenLogs } from '../../tools/import-benchmark/verify.ts';
 import type { Json } from '../helpers/json.ts';
 import { createLegacyDatabase, type LegacyFixture } from '../helpers/legacy-fixture.ts';
-import { migratedDatabase, openQuery, runImport } from '../helpers/legacy-import.ts';
+import { openQuery, runImport } from '../helpers/legacy-import.ts';
 import { postgres, startNode } from '../helpers/node.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { putRule, sendMessages } from '../helpers/rooms.ts';
@@ -103,7 +104,7 @@ describe('An import of odd legacy rows', function () {
       '1904-01-01T00:00Z',
     ]);
 
-    target = await migratedDatabase();
+    target = await freshDatabase();
     found = await runImport(legacy.url, target);
     ask = await openQuery(target);
     node = await startNode(postgres, { DATABASE_URL: target });
@@ -257,7 +258,7 @@ describe('A fork of the legacy service with other columns', function () {
       user,
       at.slice(0, -1),
     ]);
-    const target = await migratedDatabase();
+    const target = await freshDatabase();
     await runImport(legacy.url, target);
     const ask = await openQuery(target);
     const [room] = await ask('select * from rooms');

@@ -4,8 +4,8 @@ import { generateLegacyDatabase } from '../../tools/import-benchmark/generate.ts
 import { freePort } from '../helpers/free-port.ts';
 import type { Json } from '../helpers/json.ts';
 import { createLegacyDatabase } from '../helpers/legacy-fixture.ts';
-import { migratedDatabase, openQuery, runImport } from '../helpers/legacy-import.ts';
-import { freshDatabase } from '../helpers/postgres.ts';
+import { openQuery, runImport } from '../helpers/legacy-import.ts';
+import { emptyDatabase, freshDatabase } from '../helpers/postgres.ts';
 import { runCommand } from '../helpers/process.ts';
 import { createUser } from '../helpers/users.ts';
 
@@ -28,7 +28,7 @@ describe('A failing import', function () {
   it('writes nothing if an import fails midway, and succeeds the next time', async () => {
     const legacy = await createLegacyDatabase('drop table "Room_permissions", "Messages", "Rooms"');
     await generateLegacyDatabase(legacy.url, { rooms: 20, messages: 9_000 });
-    const target = await migratedDatabase();
+    const target = await freshDatabase();
     const ask = await openQuery(target);
     // The trigger fails in the third batch, when the first two batches are already written.
     await ask(
@@ -47,7 +47,7 @@ describe('A failing import', function () {
 
   it('names an unreachable legacy database without its password', async () => {
     const url = `postgres://somebody:hidden@127.0.0.1:${await freePort()}/nothing`;
-    const { code, output } = await runCommand('bin/legacy-import.ts', { DATABASE_URL: await migratedDatabase() }, [url])
+    const { code, output } = await runCommand('bin/legacy-import.ts', { DATABASE_URL: await freshDatabase() }, [url])
       .exited;
     expect(code).to.equal(1);
     expect(output).to.include('ECONNREFUSED').and.include('/nothing').and.not.include('hidden');
@@ -69,7 +69,7 @@ describe('A failing import', function () {
        alter table "Messages" rename to told;
        create view "Messages" as select id, room_id, emitter, told(id) as content, "createdAt" from told`,
     );
-    const target = await migratedDatabase();
+    const target = await freshDatabase();
     const ask = await openQuery(target);
     expect(await errorOf(runImport(legacy.url, target))).to.include('failed: division by zero');
     await expectEmpty(ask);
@@ -79,7 +79,7 @@ describe('A failing import', function () {
     const legacy = await createLegacyDatabase(
       'alter table "Messages" drop column emitter, drop column "createdAt"; alter table "Rooms" alter column "createdAt" type text',
     );
-    const error = await errorOf(runImport(legacy.url, await migratedDatabase()));
+    const error = await errorOf(runImport(legacy.url, await freshDatabase()));
     expect(error)
       .to.include('table "Messages" has no column "emitter" (the author of a message)')
       .and.include('has no column "createdAt" (messages are numbered by date)')
@@ -88,14 +88,14 @@ describe('A failing import', function () {
   });
 
   it('refuses to import from a database of this service, or from a database without tables', async () => {
-    const target = await migratedDatabase();
+    const target = await freshDatabase();
     expect(await errorOf(runImport(target, target))).to.include('it looks like a database of this service');
-    expect(await errorOf(runImport(await freshDatabase(), target))).to.include('table "Rooms" is missing');
+    expect(await errorOf(runImport(await emptyDatabase(), target))).to.include('table "Rooms" is missing');
   });
 
   it('refuses to import into a database with missing migrations, names them, and applies none', async () => {
     const { url } = await createLegacyDatabase();
-    const empty = await freshDatabase();
+    const empty = await emptyDatabase();
     expect(await errorOf(runImport(url, empty)))
       .to.include('imported_rooms')
       .and.include('npm run migrate');
@@ -104,7 +104,7 @@ describe('A failing import', function () {
 
   it('refuses an import while another import runs', async () => {
     const { url } = await createLegacyDatabase();
-    const target = await migratedDatabase();
+    const target = await freshDatabase();
     const ask = await openQuery(target);
     await ask('select pg_advisory_lock(7777003)');
     expect(await errorOf(runImport(url, target))).to.include('Another import');
@@ -134,7 +134,7 @@ describe('A failing import', function () {
     const legacy = await createLegacyDatabase();
     const room = await legacy.createRoom(ana.user, ana.entity);
     await legacy.message(room, ana.user, '1');
-    const target = await migratedDatabase();
+    const target = await freshDatabase();
     const snapshot = await openLegacyDatabase(legacy.url);
     for await (const { rooms } of snapshot.rooms()) expect(rooms).to.have.length(1);
     await legacy.message(room, ana.user, '2');
