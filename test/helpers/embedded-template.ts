@@ -1,4 +1,5 @@
-import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { cpSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openPglite } from '../../src/database/open-store.ts';
@@ -25,13 +26,14 @@ async function ownTemplate(): Promise<string> {
 
 /**
  * A data directory with an empty, migrated database. Creating a database takes PGlite seconds of CPU time; a copy takes
- * a tenth of that. All copies have the same identity, so they are only for nodes without Redis.
+ * a fraction of that. All copies have the same identity, so they are only for nodes without Redis.
  */
 export async function migratedDirectory(closing = closeLater): Promise<string> {
   template ??= process.env[variable] ? Promise.resolve(process.env[variable]) : ownTemplate();
   const home = await mkdtemp(join(tmpdir(), 'nano-pglite-'));
   closing(() => rm(home, { recursive: true, force: true }));
   const directory = join(home, 'data');
-  await cp(await template, directory, { recursive: true });
+  // The asynchronous `cp` takes five times as much CPU time for these thousand files.
+  cpSync(await template, directory, { recursive: true });
   return directory;
 }
