@@ -8,7 +8,7 @@ import { createAdminClient, userUuid } from '../../src/sdk/sdk.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { aptInstall } from '../helpers/debian.ts';
 import { freePort } from '../helpers/free-port.ts';
-import { embedded, startNode } from '../helpers/node.ts';
+import { postgres, startNode } from '../helpers/node.ts';
 import { runProgram } from '../helpers/program.ts';
 import { python } from '../helpers/python.ts';
 import { rest } from '../helpers/rest-client.ts';
@@ -69,7 +69,7 @@ async function start(command: string, args: string[]) {
   const shop = /listening on (\S+)/.exec(backend.output())![1]!;
   const relay = await startRelay(`${shop}/webhooks`);
   const WEBHOOKS = JSON.stringify([{ name: 'shop', url: relay.url, secret: WEBHOOK_SECRET }]);
-  await startNode(embedded, { PORT: port, WEBHOOKS });
+  await startNode(postgres, { PORT: port, WEBHOOKS });
   const post = async (path: string, body: object = {}) => {
     const headers = { 'Content-Type': 'application/json' };
     const response = await fetch(shop + path, { method: 'POST', headers, body: JSON.stringify(body) });
@@ -82,79 +82,87 @@ async function start(command: string, args: string[]) {
   };
 }
 
-const examples = [
-  ['examples/backend/shop.js', process.execPath, ['--import', './test/helpers/package-sources.ts']],
-  ['examples/backend/shop.py', python, []],
-] as const;
+const [ana, ben, cleo, dan, eve] = [user('ana'), user('ben'), user('cleo'), user('dan'), user('eve')] as const;
 
-for (const [file, command, args] of examples) {
-  describe(`the backend of ${file}`, function () {
-    this.timeout(60_000);
-    let example: Awaited<ReturnType<typeof start>>;
+const programs: Record<string, [command: string, ...args: string[]]> = {
+  'shop.js': [process.execPath, '--import', './test/helpers/package-sources.ts'],
+  'shop.py': [python],
+};
 
-    before(async function () {
-      this.timeout(300_000);
-      if (!existsSync(command) && !aptInstall('The tests run an example', 'python3')) this.skip();
-      example = await start(command, [...args, file]);
-    });
+/** What a user of the shop sees, and what the shop knows of the chat. */
+async function order(example: Awaited<ReturnType<typeof start>>): Promise<void> {
+  const { url, post, pushes, delivered, admin, shop } = example;
+  const ordered = { id: 17, title: 'Order 17', people: ['ana', 'ben', 'cleo', 'dan', 'eve'] };
+  const room = JSON.parse(await post('/orders', ordered));
+  expect(JSON.parse(await post('/orders', ordered))).to.deep.equal(room);
+  expect(room).to.include({ key: 'order-17', name: 'Order 17' });
 
-    const [ana, ben, cleo, dan, eve] = [user('ana'), user('ben'), user('cleo'), user('dan'), user('eve')] as const;
+  // Ana has the room on her screen, Ben is not there, Cleo has muted the room, and Dan is mentioned.
+  const screen = await socketClient(url, ana);
+  await screen.request('room:join', { room_id: 'key:order-17' });
+  await rest(url, cleo.token).put(`/rooms/${room.id}/personal`, { muted: true });
+  const path = `/rooms/${room.id}/messages`;
+  const { body } = await rest(url, eve.token).post(path, { content: 'Is Dan there?', mentions: [dan.user] });
+  const { seq } = await screen.next('message:new');
+  await waitUntil('the webhook', () => delivered.some((request) => request.includes('Is Dan there?')), 15_000);
+  await screen.request('read:mark', { room_id: room.id, seq });
+  expect(seq).to.equal(body.content.seq);
 
-    it('makes one room for an order, posts a message of the service once, and notifies who is to know', async () => {
-      const { url, post, pushes, delivered, admin, shop } = example;
-      const order = { id: 17, title: 'Order 17', people: ['ana', 'ben', 'cleo', 'dan', 'eve'] };
-      const room = JSON.parse(await post('/orders', order));
-      expect(JSON.parse(await post('/orders', order))).to.deep.equal(room);
-      expect(room).to.include({ key: 'order-17', name: 'Order 17' });
+  await waitUntil('Dan and Ben are notified', () => pushes.length >= 2, 15_000);
+  await post('/orders/17/shipped');
+  await post('/orders/17/shipped');
+  // The pushes for the next message follow those for this one.
+  await waitUntil('a push for the next message', () => pushes.some(({ tag }) => tag !== `${room.id}-${seq}`), 15_000);
+  const text = { body: 'Is Dan there?', tag: `${room.id}-${seq}` };
+  expect(pushes.filter(({ tag }) => tag === text.tag)).to.deep.equal([
+    { user: dan.user, title: 'You were mentioned in Order 17', ...text },
+    { user: ben.user, title: 'Order 17', ...text },
+  ]);
 
-      // Ana has the room on her screen, Ben is not there, Cleo has muted the room, and Dan is mentioned.
-      const screen = await socketClient(url, ana);
-      await screen.request('room:join', { room_id: 'key:order-17' });
-      await rest(url, cleo.token).put(`/rooms/${room.id}/personal`, { muted: true });
-      const path = `/rooms/${room.id}/messages`;
-      const { body } = await rest(url, eve.token).post(path, { content: 'Is Dan there?', mentions: [dan.user] });
-      const { seq } = await screen.next('message:new');
-      await waitUntil('the webhook', () => delivered.some((request) => request.includes('Is Dan there?')), 15_000);
-      await screen.request('read:mark', { room_id: room.id, seq });
-      expect(seq).to.equal(body.content.seq);
+  const { content } = (await rest(url, ana.token).get(path)).body;
+  expect(
+    content.map(({ emitter, content }: Push & { emitter: string; content: string }) => [emitter, content]),
+  ).to.deep.equal([
+    [eve.user, 'Is Dan there?'],
+    [nilUuid, 'Your order is on its way'],
+  ]);
+  expect((await admin.rooms.read('key:order-17')).content.rules).to.have.length(5);
+  const digest = async (id: string) => (await fetch(`${shop}/digests/${id}`)).text();
+  expect(await digest('ben')).to.equal('2 new in Order 17, the last: Your order is on its way');
+  expect(await digest('ana')).to.equal('1 new in Order 17, the last: Your order is on its way');
+  expect(await digest('cleo'), 'the room is muted').to.equal('');
 
-      await waitUntil('Dan and Ben are notified', () => pushes.length >= 2, 15_000);
-      await post('/orders/17/shipped');
-      await post('/orders/17/shipped');
-      // The pushes for the next message follow those for this one.
-      await waitUntil(
-        'a push for the next message',
-        () => pushes.some(({ tag }) => tag !== `${room.id}-${seq}`),
-        15_000,
-      );
-      const text = { body: 'Is Dan there?', tag: `${room.id}-${seq}` };
-      expect(pushes.filter(({ tag }) => tag === text.tag)).to.deep.equal([
-        { user: dan.user, title: 'You were mentioned in Order 17', ...text },
-        { user: ben.user, title: 'Order 17', ...text },
-      ]);
+  await admin.rooms.delete('key:order-17');
+  await waitUntil('the webhook of the deletion', () => delivered.at(-1)!.includes('room.deleted'), 15_000);
+  const rooms = delivered.flatMap((request) => JSON.parse(request).data.changes).map((change) => change.room);
+  expect(new Set(rooms.map(({ id, key, name }) => `${id} ${key} ${name}`))).to.deep.equal(
+    new Set([`${room.id} order-17 Order 17`]),
+  );
+}
 
-      const { content } = (await rest(url, ana.token).get(path)).body;
-      expect(
-        content.map(({ emitter, content }: Push & { emitter: string; content: string }) => [emitter, content]),
-      ).to.deep.equal([
-        [eve.user, 'Is Dan there?'],
-        [nilUuid, 'Your order is on its way'],
-      ]);
-      expect((await admin.rooms.read('key:order-17')).content.rules).to.have.length(5);
-      const digest = async (id: string) => (await fetch(`${shop}/digests/${id}`)).text();
-      expect(await digest('ben')).to.equal('2 new in Order 17, the last: Your order is on its way');
-      expect(await digest('ana')).to.equal('1 new in Order 17, the last: Your order is on its way');
-      expect(await digest('cleo'), 'the room is muted').to.equal('');
+describe('the backends of examples/backend', function () {
+  this.timeout(60_000);
+  let examples: Awaited<ReturnType<typeof start>>[];
 
-      await admin.rooms.delete('key:order-17');
-      await waitUntil('the webhook of the deletion', () => delivered.at(-1)!.includes('room.deleted'), 15_000);
-      const rooms = delivered.flatMap((request) => JSON.parse(request).data.changes).map((change) => change.room);
-      expect(new Set(rooms.map(({ id, key, name }) => `${id} ${key} ${name}`))).to.deep.equal(
-        new Set([`${room.id} order-17 Order 17`]),
-      );
-    });
+  before(async function () {
+    this.timeout(300_000);
+    if (!existsSync(python) && !aptInstall('The tests run an example', 'python3')) this.skip();
+    examples = await Promise.all(
+      Object.entries(programs).map(([file, [command, ...args]]) =>
+        start(command, [...args, `examples/backend/${file}`]),
+      ),
+    );
+  });
 
-    it('answers 401 to a webhook with a wrong signature', async () => {
+  const both = Object.keys(programs).join(', ');
+
+  it(`make one room for an order, post a message of the service once, and notify who is to know [${both}]`, async () => {
+    // At the same time, because the shop waits for seconds before it notifies anybody.
+    await Promise.all(examples.map(order));
+  });
+
+  it(`answer 401 to a webhook with a wrong signature [${both}]`, async () => {
+    for (const { shop } of examples) {
       const headers = {
         'Content-Type': 'application/json',
         'webhook-id': 'evt_1',
@@ -162,9 +170,9 @@ for (const [file, command, args] of examples) {
         'webhook-signature': `v1,${Buffer.alloc(32).toString('base64')}`,
       };
       const body = '{"type":"changes","data":{"changes":[]}}';
-      const response = await fetch(`${example.shop}/webhooks`, { method: 'POST', headers, body });
+      const response = await fetch(`${shop}/webhooks`, { method: 'POST', headers, body });
       expect(response.status).to.equal(401);
-      expect((await fetch(`${example.shop}/webhooks`, { method: 'POST', body })).status).to.be.oneOf([401, 500]);
-    });
+      expect((await fetch(`${shop}/webhooks`, { method: 'POST', body })).status).to.be.oneOf([401, 500]);
+    }
   });
-}
+});
