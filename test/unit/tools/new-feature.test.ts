@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect } from 'chai';
@@ -23,8 +23,13 @@ describe('npm run new:feature', function () {
   let copy: string;
   const run = (...args: string[]) =>
     execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], { cwd: copy, encoding: 'utf8' });
-  const compile = () =>
-    spawnSync(join(root, 'node_modules/.bin/tsc'), ['--pretty', 'false'], { cwd: copy, encoding: 'utf8' }).stdout;
+  /** Compiles the new files, and the files that import them or are imported by them. */
+  const compile = () => {
+    const config = { extends: './tsconfig.json', include: ['src/features', 'test/features/bookmarks.test.ts'] };
+    writeFileSync(join(copy, 'new.json'), JSON.stringify(config));
+    const words = ['-p', 'new.json', '--pretty', 'false'];
+    return spawnSync(join(root, 'node_modules/.bin/tsc'), words, { cwd: copy, encoding: 'utf8' }).stdout;
+  };
 
   before(() => {
     copy = mkdtempSync(join(tmpdir(), 'new-feature-'));
