@@ -7,8 +7,8 @@ import WebSocket, { WebSocketServer } from 'ws';
 import { ChatError, type ChatServer, ConfigError, createServer } from '../../src/index.ts';
 import { chatInRoom } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
+import { migratedDirectory } from '../helpers/embedded-template.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
-import { dataDirectory } from '../helpers/process.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoom } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
@@ -215,7 +215,9 @@ describe('The service that was inside another program', function () {
   });
 
   it('is the embedded default without other settings, on a port of its own', async () => {
-    const chat = await createServer({ settings: { DATA_DIR: dataDirectory(), LOG_LEVEL: 'silent', PORT: 0 } });
+    const chat = await createServer({
+      settings: { DATA_DIR: await migratedDirectory(), LOG_LEVEL: 'silent', PORT: 0 },
+    });
     closeLater(() => chat.close());
     expect((await fetch(`${chat.url}/readyz`)).status).to.equal(200);
   });

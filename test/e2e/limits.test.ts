@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import { authenticatedChat, type ChatClient, chatClient, chatInRoom } from '../helpers/chat-client.ts';
 import { readMetrics } from '../helpers/metrics.ts';
-import { describeBothDatabases } from '../helpers/node.ts';
+import { describeOneWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { expectConnectError, type SocketClient, socketClient } from '../helpers/socket-client.ts';
 import { createUser, type TestUser } from '../helpers/users.ts';
 
-describeBothDatabases('limits', ({ url, startNode }) => {
+describeOneWiring('limits', ({ url, startNode }) => {
   async function inRoom(at = url()) {
     const owner = createUser({ level: 100 });
     const api = rest(at, owner.token);
