@@ -23,7 +23,7 @@ import { migratedDirectory } from '../helpers/embedded-template.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { chatInReact } from '../helpers/react-chat.ts';
 import { tcpProxy } from '../helpers/tcp-proxy.ts';
-import { adminToken } from '../helpers/users.ts';
+import { adminToken, createUser, sign } from '../helpers/users.ts';
 
 const run = promisify(execFile);
 const checkout = resolve(import.meta.dirname, '../..');
@@ -133,11 +133,11 @@ const compilerOptions = {
   ...{ exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, types: ['node'] },
 };
 
-/** The first line it writes, once it has one; it is ended with the test. */
-function firstLine(command: string, args: string[], fits: RegExp): Promise<string> {
+/** The first line it writes, once it has one; it is ended with the test, or by `close`. */
+function firstLine(command: string, args: string[], fits: RegExp, close = closeLater): Promise<string> {
   const child = spawn(command, args, { cwd: project, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   const gone = new Promise((resolve) => child.once('close', resolve));
-  closeLater(() => {
+  close(() => {
     if (child.exitCode === null) process.kill(-child.pid!, 'SIGKILL');
     return gone;
   });
@@ -171,7 +171,11 @@ const reactTools = [
 
 /** Type-checks with TypeScript 5.4, the oldest version that the declarations of the client support. */
 function checkWithOldTypeScript(files: string[], options: ts.CompilerOptions): string {
-  const program = ts.createProgram(files, { ...options, noEmit: true, strict: true, skipLibCheck: false });
+  const program = ts.createProgram(files, {
+    ...{ ...options, noEmit: true, strict: true },
+    // All declarations but those that TypeScript itself brings.
+    ...{ skipLibCheck: false, skipDefaultLibCheck: true },
+  });
   const host = {
     getCanonicalFileName: (file: string) => file,
     getCurrentDirectory: () => project,
@@ -261,18 +265,38 @@ describe('The packages, packed and installed into an empty project', function ()
     expect(stdout).to.match(/^\S+\.\S+\.\S+ UNREACHABLE\n$/);
   });
 
-  it('starts with npx, migrates itself and takes the tokens it makes', async () => {
-    const DATA_DIR = await migratedDirectory();
-    const start = ['nano-messaging', 'start'];
-    const url = await firstLine('env', ['PORT=0', `DATA_DIR=${DATA_DIR}`, 'npx', ...start], /"url":"(http:[^"]+)"/);
-    const { stdout: token } = await run('npx', ['nano-messaging', 'token', '--level', '100'], {
-      ...{ cwd: project, env: { ...env, DATA_DIR } },
+  describe('and started with npx', () => {
+    const DATA_DIR = join(home, 'data');
+    const closes: (() => unknown)[] = [];
+    let url: string;
+
+    before(async () => {
+      cpSync(await migratedDirectory(), DATA_DIR, { recursive: true });
+      const start = ['PORT=0', `DATA_DIR=${DATA_DIR}`, 'npx', 'nano-messaging', 'start'];
+      url = await firstLine('env', start, /"url":"(http:[^"]+)"/, (close) => closes.push(close));
     });
-    const headers = { Authorization: `Bearer ${token.trim()}`, 'Content-Type': 'application/json' };
-    const made = await fetch(`${url}/rooms`, { method: 'POST', headers, body: '{"name":"packed"}' });
-    expect([made.status, ((await made.json()) as { content: { room: object } }).content.room]).to.deep.include(200);
-    expect((await fetch(`${url}/readyz`)).status).to.equal(200);
-    expect(await playgroundAt(url)).to.equal('made here');
+    after(() => Promise.all(closes.map((close) => close())));
+
+    it('take the tokens they make, and serve the playground', async () => {
+      const { stdout: token } = await run('npx', ['nano-messaging', 'token', '--level', '100'], {
+        ...{ cwd: project, env: { ...env, DATA_DIR } },
+      });
+      const headers = { Authorization: `Bearer ${token.trim()}`, 'Content-Type': 'application/json' };
+      const made = await fetch(`${url}/rooms`, { method: 'POST', headers, body: '{"name":"packed"}' });
+      expect([made.status, ((await made.json()) as { content: { room: object } }).content.room]).to.deep.include(200);
+      expect((await fetch(`${url}/readyz`)).status).to.equal(200);
+      expect(await playgroundAt(url)).to.equal('made here');
+    });
+
+    it('connect from a CommonJS program', async () => {
+      writeFileSync(join(project, 'program.cjs'), commonjs);
+      const secret = readFileSync(join(DATA_DIR, 'jwt-secret'), 'utf8').trim();
+      const TOKEN = sign(createUser().claims, { secret });
+      const { stdout } = await run('node', ['program.cjs'], {
+        ...{ cwd: project, env: { ...env, CHAT_URL: url, TOKEN } },
+      });
+      expect(stdout).to.equal('connected 0 true [] function\n');
+    });
   });
 
   it('is embedded in an Express app of three lines', async () => {
@@ -307,18 +331,6 @@ describe('The packages, packed and installed into an empty project', function ()
     const files = ['client.mts', 'client.cts'].map((file) => join(project, file));
     const lib = ['lib.es2022.d.ts', 'lib.dom.d.ts'];
     expect(checkWithOldTypeScript(files, { ...old, lib, types: [] })).to.equal('');
-  });
-
-  it('connect from a CommonJS program', async () => {
-    const DATA_DIR = await migratedDirectory();
-    const start = ['PORT=0', `DATA_DIR=${DATA_DIR}`, 'npx', 'nano-messaging', 'start'];
-    const url = await firstLine('env', start, /"url":"(http:[^"]+)"/);
-    const token = await run('npx', ['nano-messaging', 'token'], { cwd: project, env: { ...env, DATA_DIR } });
-    writeFileSync(join(project, 'program.cjs'), commonjs);
-    const { stdout } = await run('node', ['program.cjs'], {
-      ...{ cwd: project, env: { ...env, CHAT_URL: url, TOKEN: token.stdout.trim() } },
-    });
-    expect(stdout).to.equal('connected 0 true [] function\n');
   });
 
   describe('with examples/react, which has at most 200 lines of code', () => {
