@@ -22,6 +22,8 @@ export class FakeService {
   readonly messages: Json[] = [];
   readonly log: { name: string; seq: number }[] = [];
   readonly links = new Set<FakeLink>();
+  /** The messages after each change of the log. */
+  readonly #states: Json[][] = [];
   /** How many changes a join replays. */
   maxReplay = 500;
   refusal: ChatClientError | undefined;
@@ -45,19 +47,30 @@ export class FakeService {
   }
 
   edit(seq: number, content: string): void {
-    Object.assign(this.messages[seq - 1]!, { content, version: this.rev + 1 });
-    this.#append('message:changed', seq);
+    this.#change(seq, { content, editedAt: createdAt });
+  }
+
+  delete(seq: number): void {
+    this.#change(seq, { content: '', deletedAt: createdAt, deleted_by: other, editedAt: undefined, reactions: [] });
   }
 
   react(seq: number, count: number): void {
-    this.messages[seq - 1]!.reactions = [{ emoji: '+', count }];
+    const message = this.messages[seq - 1]!;
+    if (message.deletedAt) return;
+    message.reactions = [{ emoji: '+', count }];
     this.#append('reaction:changed', seq);
+  }
+
+  /** The states of the message after this `rev` and each later one. */
+  statesSince(rev: number, seq: number): Json[] {
+    return this.#states.slice(Math.max(0, rev - 1)).flatMap((messages) => messages[seq - 1] ?? []);
   }
 
   /** A restore from a backup: the newest changes never happened. */
   forget(messages: number): void {
     this.messages.splice(-messages);
     this.log.splice(-messages);
+    this.#states.splice(-messages);
   }
 
   cursorOf = (rev: number) => `7.${rev}.${this.log[rev - 1]?.seq ?? 0}`;
@@ -68,6 +81,11 @@ export class FakeService {
       const { rev, ...message } = this.send(payload.content, payload.client_msg_id, me);
       return { message, rev, cursor: this.cursorOf(rev), duplicate: false };
     }
+    if (name === 'message:edit') {
+      this.edit(payload.seq, payload.content);
+      return { message: toWire(this.messages[payload.seq - 1]!), rev: this.rev, cursor: this.cursorOf(this.rev) };
+    }
+    if (name === 'message:delete') for (const seq of payload.seqs) this.delete(seq);
     if (name === 'message:history') {
       const { before = Number.POSITIVE_INFINITY, after, limit } = payload;
       const all = this.messages.filter(({ seq }) => seq < before && seq > (after ?? 0));
@@ -99,8 +117,16 @@ export class FakeService {
     return { ...joined, recovered: true, events };
   }
 
+  #change(seq: number, fields: Json): void {
+    const message = this.messages[seq - 1]!;
+    if (message.deletedAt) return;
+    Object.assign(message, fields, { version: this.rev + 1 });
+    this.#append('message:changed', seq);
+  }
+
   #append(name: string, seq: number): void {
     this.log.push({ name, seq });
+    this.#states.push(structuredClone(this.messages));
     for (const link of this.links) link.receive(this.#toEvent(name, seq, this.rev));
   }
 
@@ -285,8 +311,10 @@ export class Tab extends Emitter<{ storage: StorageState; error: ChatClientError
   readonly engine: Offline;
   readonly #service: FakeService;
   readonly #storage: Storage;
-  #hide = () => {};
-  #isFrozen = false;
+  /** What the page does when it is hidden. */
+  hide = () => {};
+  isFrozen = false;
+  #hasCrashed = false;
   state = 'connecting';
   /** Resolves when the tab is not frozen. */
   thawed: Promise<void> = Promise.resolve();
@@ -306,11 +334,23 @@ export class Tab extends Emitter<{ storage: StorageState; error: ChatClientError
     current = this;
     const page = globalThis as Json;
     page.addEventListener = (_event: 'pagehide', listener: () => void) => {
-      this.#hide = listener;
+      this.hide = listener;
     };
-    this.engine = new Offline(this as Json, { storage, user, maxSize });
+    this.engine = new Offline(this as Json, { storage: this.#createStorage(), user, maxSize });
     delete page.addEventListener;
     current = undefined;
+  }
+
+  /** The storage, for a page that writes nothing while it is frozen. */
+  #createStorage(): Storage {
+    const storage = this.#storage;
+    if (!(storage instanceof SharedStorage)) return storage;
+    const write: Storage['write'] = async (...args) => {
+      await this.thawed;
+      if (this.#hasCrashed) throw new Error('The tab has crashed');
+      return storage.write(...args);
+    };
+    return { name: storage.name, open: (user) => storage.open(user), clear: (user) => storage.clear(user), write };
   }
 
   attach(part: ClientPart): () => void {
@@ -359,11 +399,11 @@ export class Tab extends Emitter<{ storage: StorageState; error: ChatClientError
 
   freeze(): void {
     // What already waits for the tab must continue when it is thawed.
-    if (this.#isFrozen) return;
-    this.#isFrozen = true;
+    if (this.isFrozen) return;
+    this.isFrozen = true;
     this.thawed = new Promise((resolve) => {
       this.thaw = () => {
-        this.#isFrozen = false;
+        this.isFrozen = false;
         resolve();
       };
     });
@@ -371,13 +411,14 @@ export class Tab extends Emitter<{ storage: StorageState; error: ChatClientError
 
   /** The tab is gone, without a chance to do anything. */
   crash(): void {
-    this.freeze();
+    this.#hasCrashed = true;
     this.connection.link?.end();
     for (const channel of channels) if (channel.tab === this) channels.delete(channel);
     for (const [name, tab] of locks) if (tab === this) locks.delete(name);
     // A dead page collects nothing more, and its timers end.
     this.engine.state = 'memory';
     this.engine.close();
+    this.thaw();
   }
 
   close = (): void => {
@@ -401,7 +442,7 @@ export class Tab extends Emitter<{ storage: StorageState; error: ChatClientError
   async stored(): Promise<void> {
     let calls: number | undefined;
     for (let quiet = 0; quiet < 20; quiet++) {
-      this.#hide();
+      this.hide();
       await setImmediate();
       const present = this.#storage instanceof SharedStorage ? this.#storage.calls : 0;
       if (present !== calls) quiet = 0;

@@ -148,7 +148,45 @@ describe('the storage of the client', () => {
       return seed / 2_147_483_648;
     };
 
-    it('never has a position ahead of its messages, in whatever order tabs fall behind, write, crash and reload', async function () {
+    /** What must be the same in the service, the storage and each tab. */
+    const pickState = ({ seq, content, version, deletedAt = null, reactions = [] }: Json) => ({
+      ...{ seq, content, version, deletedAt, reactions },
+    });
+
+    /** Each message is as it was at this position of the log, or later. */
+    function expectSince(rev: number, messages: readonly Json[], what: string): void {
+      for (const message of messages) {
+        const states = service.statesSince(rev, message.seq).map(({ content, reactions = [] }) => [content, reactions]);
+        expect(states, what).to.deep.include([message.content, message.reactions]);
+      }
+    }
+
+    const changes: Record<string, (n: number) => void> = {
+      'an edit': (n) => service.edit(1, `edit ${n}`),
+      'a reaction': (n) => service.react(1, n),
+      'a deletion': (n) => (n === 1 ? service.edit(1, 'edit 1') : service.delete(1)),
+    };
+    for (const [name, change] of Object.entries(changes))
+      it(`keeps the newer state of a message after ${name} if a tab that is behind writes last`, async () => {
+        service.send('one');
+        const [behind, ahead] = [createTab(), createTab()];
+        for (const tab of [behind, ahead]) {
+          await tab.open();
+          tab.connect();
+          await tab.caughtUp();
+        }
+        change(1);
+        await waitUntil('the tab has the first change', () => behind.room(7).rev === 2);
+        behind.disconnect();
+        change(2);
+        await ahead.caughtUp();
+        await behind.stored();
+        const { messages, rev } = await readStored(storage);
+        expect(rev).to.equal(3);
+        expect(messages.map(pickState)).to.deep.equal(service.messages.map(pickState));
+      });
+
+    it('has the messages of its position, in whatever order tabs change them, fall behind, write, crash and reload', async function () {
       this.timeout(120_000);
       for (let seed = 1; seed <= 6; seed++) {
         service = new FakeService();
@@ -160,46 +198,67 @@ describe('the storage of the client', () => {
         const open = async (n: number) => {
           running[n] = createTab();
           await running[n].open();
+          if (pick(4) > 0) running[n].connect();
         };
         for (const n of [0, 1, 2]) await open(n);
         let sent = 0;
-        for (let step = 0; step < 30; step++) {
+        const onService = [
+          () => service.send('text'),
+          ...[1, 2, 3].map(() => (seq: number, step: number) => service.edit(seq, `edit ${step}`)),
+          ...[1, 2].map(() => (seq: number, step: number) => service.react(seq, step)),
+          (seq: number) => service.delete(seq),
+        ];
+        const pause = () => new Promise((resolve) => setTimeout(resolve, 110));
+        for (let step = 0; step < 80; step++) {
           const n = pick(3);
           const tab = running[n]!;
-          const steps: (() => unknown)[] = [
-            () => service.send(`${step}`),
-            () => service.messages.length > 0 && service.edit(1 + pick(service.messages.length), `edit ${step}`),
-            () => service.messages.length > 0 && service.react(1 + pick(service.messages.length), step),
+          const room = tab.room(7);
+          const [seq = 0] = service.messages
+            .flatMap(({ seq, deletedAt }) => (deletedAt ? [] : seq))
+            .slice(-1 - pick(2));
+          const isKnown = room.messages.some((message) => message.seq === seq && !message.deletedAt);
+          const crash = async () => {
+            tab.crash();
+            await open(n);
+          };
+          const onRunning: (() => unknown)[] = [
             () => tab.connect(),
             () => tab.connect(),
             () => tab.disconnect(),
-            () => tab.freeze(),
-            () => tab.thaw(),
+            ...[1, 2, 3].map(() => () => tab.stored()),
+            // What it writes when it is hidden is stored when it is thawed.
+            ...[1, 2, 3].map(() => () => {
+              tab.freeze();
+              tab.hide();
+            }),
+            () => isKnown && room.edit(seq, `own edit ${step}`),
+            () => isKnown && room.delete(seq),
             async () => {
-              const outgoing = tab.room(7).send(`own ${step}`);
-              await waitUntil('it is saved', () => tab.room(7).outbox.every(({ saved }) => saved));
-              sent += outgoing ? 1 : 0;
+              room.send(`own ${step}`);
+              sent++;
+              await waitUntil('it is saved', () => room.outbox.every(({ saved }) => saved));
             },
-            () => new Promise((resolve) => setTimeout(resolve, 110)),
+            pause,
+            crash,
             async () => {
-              tab.crash();
-              await open(n);
-            },
-            async () => {
-              tab.thaw();
               tab.close();
               await tab.stored();
               await open(n);
             },
           ];
-          await steps[pick(steps.length)]!();
+          // A frozen tab does nothing.
+          const onTab = tab.isFrozen ? [tab.thaw, pause, crash] : onRunning;
+          const isOnService = pick(5) < 2;
+          if (!isOnService) await onTab[pick(onTab.length)]!.call(tab);
+          else if (seq === 0) service.send('text');
+          else onService[pick(onService.length)]!(seq, step);
           await new Promise((resolve) => setImmediate(resolve));
-          if (step % 10 !== 9) continue;
           // What a tab would show that is opened now is a part of the history, as it was at its position.
-          const { messages, hasOlder } = await readStored(storage);
+          const { messages, hasOlder, rev } = await readStored(storage);
           const seqs = messages.map(({ seq }) => seq);
           expect(seqs, `seed ${seed}`).to.deep.equal(seqs.map((_, n) => seqs[0] + n));
           expect(hasOlder || seqs.length === 0 || seqs[0] === 1, `seed ${seed}`).to.equal(true);
+          expectSince(rev, messages, `stored at step ${step}, seed ${seed}`);
         }
         // One after the other, in this order, so that the last one is behind.
         for (const tab of running) {
@@ -210,16 +269,17 @@ describe('the storage of the client', () => {
         const own = () => service.messages.filter(({ client_msg_id }) => client_msg_id !== null);
         await waitUntil(`${sent} are sent, seed ${seed}`, () => own().length >= sent, 15_000);
         expect(own().length, `seed ${seed}`).to.equal(sent);
+        const isDone = () => running.every((tab) => tab.room(7).queue.changes.size === 0);
+        await waitUntil(`all changes are sent, seed ${seed}`, isDone, 15_000);
         for (const tab of running) await tab.caughtUp();
         service.send('last');
         for (const tab of running) await tab.caughtUp();
         const { messages, rev } = await readStored(storage);
         expect(rev, `seed ${seed}`).to.equal(service.rev);
-        const pickFields = ({ seq, content, reactions = [] }: Json) => ({ seq, content, reactions });
-        const wire = service.messages.map(pickFields);
+        const expected = service.messages.map(pickState);
         for (const shown of [messages, ...running.map((tab) => tab.room(7).messages as Json[])]) {
           expect(shown.length, `seed ${seed}`).to.be.greaterThan(0);
-          expect(shown.map(pickFields), `seed ${seed}`).to.deep.equal(wire.slice(-shown.length));
+          expect(shown.map(pickState), `seed ${seed}`).to.deep.equal(expected.slice(-shown.length));
         }
         for (const tab of running) tab.close();
       }
