@@ -240,17 +240,17 @@ const overtakes = (newer: Action, older: Action): boolean =>
 
 /** An action that the service may not have acknowledged yet. */
 export class QueuedAction<T = unknown> implements Operation<T> {
-  state!: Operation<T>['state'];
-  error: ChatClientError | undefined;
-  confirmed!: Promise<T>;
+  declare state: Operation<T>['state'];
+  declare error: ChatClientError | undefined;
+  declare confirmed: Promise<T>;
   readonly action: Action<T>;
   /** Earlier actions that end together with this one. */
   readonly overtaken: QueuedAction[] = [];
   isSending = false;
   /** Whether the action was sent. The service may have applied it, even if its answer is missing. */
-  wasSent!: boolean;
+  declare wasSent: boolean;
   /** When the application has created or retried it. */
-  createdAt!: number;
+  declare createdAt: number;
   readonly backoff: Backoff;
   readonly #queue: ActionQueue;
   #internalErrors!: number;

@@ -1,10 +1,10 @@
 import { type Action, ActionQueue, type QueuedAction } from './action-queue.ts';
-import type { EditOptions, Operation, RoomEvents, RoomSnapshot, SendOptions } from './api.ts';
+import type { EditOptions, Operation, Outgoing, RoomEvents, RoomSnapshot, SendOptions } from './api.ts';
 import type { LoadedView } from './loaded-view.ts';
 import { isSameEmoji, type Message, toggleReaction, toMessage } from './message.ts';
 import { MessageList, type MessageListOptions } from './message-list.ts';
 import { MessageView } from './message-view.ts';
-import { Outbox, type QueuedMessage, toWireOptions } from './outbox.ts';
+import { isMessage, Outbox, type QueuedMessage, toWireOptions } from './outbox.ts';
 import type { RoomConnection } from './room-connection.ts';
 import { Thread } from './thread.ts';
 import { Window } from './window.ts';
@@ -36,7 +36,7 @@ export abstract class Conversation extends MessageView<RoomEvents, RoomSnapshot>
       isReady: () => this.isReady,
       onChanged: (queued) => {
         for (const list of this.#lists) list.refresh(queued.action.seqs ?? []);
-        this.handleQueued(queued);
+        this.#handleQueued(queued);
       },
     });
     this.queuedMessages = new Outbox(connection, this);
@@ -45,9 +45,14 @@ export abstract class Conversation extends MessageView<RoomEvents, RoomSnapshot>
   /** Whether the room has received what it missed, or is not joined at all. */
   protected abstract readonly isReady: boolean;
 
-  /** Called when an action has been added to the queue, or has ended. */
-  protected abstract handleQueued(queued: QueuedAction): void;
+  /** Called when a mark or personal settings have been added to the queue, or have ended. */
+  protected abstract handleOwnRead(): void;
+  abstract isShown(rev: number): boolean;
   abstract handleSent(ack: Ack<'message:send'>): void;
+
+  get outbox(): readonly Outgoing[] {
+    return this.queuedMessages.all;
+  }
 
   createList(
     onChanged: (message: Message) => void,
@@ -157,6 +162,12 @@ export abstract class Conversation extends MessageView<RoomEvents, RoomSnapshot>
 
   unreact(seq: number, emoji: string): Operation<Message['reactions']> {
     return this.react(seq, emoji, false);
+  }
+
+  #handleQueued(queued: QueuedAction): void {
+    if (isMessage(queued)) this.emit('outgoing', this.queuedMessages.handleQueued(queued));
+    else if (!queued.action.seqs) this.handleOwnRead();
+    this.changed();
   }
 
   get #lists(): MessageList[] {

@@ -38,11 +38,11 @@ interface Details {
  * `EXPIRED` (the message is older than `outboxHours`).
  */
 export class ChatClientError extends Error {
-  readonly code!: ClientErrorCode;
-  readonly field: string | undefined;
-  readonly retryAfterMs: number | undefined;
+  declare readonly code: ClientErrorCode;
+  declare readonly field: string | undefined;
+  declare readonly retryAfterMs: number | undefined;
   /** With `CONFLICT`: the message as it is now. */
-  readonly current: WireMessage | undefined;
+  declare readonly current: WireMessage | undefined;
 
   constructor(code: ClientErrorCode, message: string, { cause, ...details }: Details = {}) {
     super(message, { cause });

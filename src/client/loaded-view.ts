@@ -4,6 +4,7 @@ import { ChatClientError } from './errors.ts';
 import type { Message } from './message.ts';
 import type { MessageList, MessageListOptions } from './message-list.ts';
 import { MessageView } from './message-view.ts';
+import { PendingCalls } from './pending-calls.ts';
 import type { RoomConnection } from './room-connection.ts';
 import type { ChangeEvent } from './wire.ts';
 
@@ -40,7 +41,7 @@ export abstract class LoadedView<Snapshot extends object> extends MessageView<Th
   /** Release the room. */
   readonly #releases = new Set<() => void>();
   /** The pending calls of `loaded()`. */
-  #waiting: ((error?: ChatClientError) => void)[] = [];
+  readonly #pending = new PendingCalls();
 
   constructor(connection: RoomConnection, room: ViewRoom) {
     super();
@@ -65,9 +66,7 @@ export abstract class LoadedView<Snapshot extends object> extends MessageView<Th
       if (!this.room.views.has(this)) this.startNow();
       await this.room.joined();
       if (this.isLoaded) return;
-      await new Promise<void>((resolve, reject) => {
-        this.#waiting.push((error) => (error ? reject(error) : resolve()));
-      });
+      await this.#pending.wait();
     } finally {
       release();
     }
@@ -105,7 +104,7 @@ export abstract class LoadedView<Snapshot extends object> extends MessageView<Th
     this.stop();
     for (const release of this.#releases) release();
     this.#releases.clear();
-    this.#settle(new ChatClientError('CLOSED', 'It was closed'));
+    this.#pending.settle(new ChatClientError('CLOSED', 'It was closed'));
   }
 
   protected override start(): void {
@@ -144,7 +143,7 @@ export abstract class LoadedView<Snapshot extends object> extends MessageView<Th
         if (isReset) this.emit('reset', undefined);
       }
       this.changed();
-      this.#settle(error);
+      this.#pending.settle(error);
     }, isWanted);
   }
 
@@ -153,9 +152,5 @@ export abstract class LoadedView<Snapshot extends object> extends MessageView<Th
       const message = list.apply(change);
       if (message && list === this.list && list.find(message.seq)) this.handleMessage(message);
     }
-  }
-
-  #settle(error?: ChatClientError): void {
-    for (const settle of this.#waiting.splice(0)) settle(error);
   }
 }

@@ -4,34 +4,19 @@ import type { ChatClientError } from './errors.ts';
 import type { ClientHost, ClientPart } from './host.ts';
 import { MemoryStorage } from './memory-storage.ts';
 import type { Room } from './room.ts';
-import { Records, type Storage, type StorageOp } from './storage-records.ts';
+import { Records, type StorageOp } from './storage-records.ts';
+import { type StorageSettings, StorageWriter, type WriteJob } from './storage-writer.ts';
 import { StoredInbox } from './stored-inbox.ts';
-import { deleteOutbox, listOutboxes, readOutbox, restoreMessage, StoredOutbox, sortOutbox } from './stored-outbox.ts';
+import { StoredOutbox, sortOutbox } from './stored-outbox.ts';
 import { roomGroup, StoredRoom } from './stored-room.ts';
 import { type TabMessage, Tabs } from './tabs.ts';
+import { Takeover } from './takeover.ts';
 
 type OfflineHost = ClientHost &
   Pick<Client, 'room' | 'state' | 'on' | 'close'> & { emit(event: 'storage', state: StorageState): void };
 
-interface Settings {
-  storage: Storage;
-  user: string;
-  maxSize: number;
-}
-
 /** The states in the last table of STATES.md. */
 export type OfflineState = 'opening' | 'closed' | StorageState;
-
-/** Operations of one transaction. */
-interface Job {
-  ops: StorageOp[];
-  /** The group that must not be deleted to make room. */
-  group?: string | undefined;
-  /** Whether it is about unsent messages. They are written even if `maxSize` is reached. */
-  isOutbox?: boolean;
-  onStored?(): void;
-  onFailed(): void;
-}
 
 /** How long opening or clearing the storage may take. */
 const timeoutMs = 2_000;
@@ -52,7 +37,7 @@ export class Offline implements ClientPart {
   readonly opened: Promise<void>;
   state: OfflineState = 'opening';
   readonly #host: OfflineHost;
-  readonly #settings: Settings;
+  readonly #settings: StorageSettings;
   /** Whether stored messages survive a restart. */
   readonly #isDurable: boolean;
   /** What is stored, as far as this tab knows. */
@@ -65,11 +50,8 @@ export class Offline implements ClientPart {
   readonly #dirty = new Set<Room | ClientInbox>();
   /** Operations that belong to no part. */
   #others: StorageOp[] = [];
-  /** The tabs whose messages are here, but still in their stored outboxes too. */
-  readonly #inherited = new Set<string>();
-  #jobs: Job[] = [];
-  /** Settles when all jobs are done. */
-  #writing: Promise<void> | undefined;
+  readonly #takeover: Takeover;
+  readonly #writer: StorageWriter;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isUrgent = false;
   /** After the token was revoked, nothing is stored before the next connection. */
@@ -77,7 +59,7 @@ export class Offline implements ClientPart {
   #wasRevoked = false;
   readonly #onHide = () => this.#flush();
 
-  constructor(host: OfflineHost, settings: Settings) {
+  constructor(host: OfflineHost, settings: StorageSettings) {
     this.#host = host;
     this.#settings = settings;
     this.#isDurable = !(settings.storage instanceof MemoryStorage);
@@ -86,6 +68,15 @@ export class Offline implements ClientPart {
       onCheck: () => void this.#check(),
     });
     this.#outbox = new StoredOutbox(this.#tabs.id);
+    const getRoom = (ref: number | string) => host.room(ref) as Room;
+    this.#takeover = new Takeover(this.#records, this.#tabs, getRoom, (...ops) => this.#writeLater(...ops));
+    this.#writer = new StorageWriter(settings, this.#records, {
+      onWritten: (ops) => {
+        this.#apply(ops);
+        this.#tabs.notify({ type: 'wrote', ops });
+      },
+      onState: (state) => this.#setState(state),
+    });
     host.on('error', (error) => this.#handleError(error));
     page.addEventListener?.('pagehide', this.#onHide);
     host.attach(this);
@@ -101,8 +92,8 @@ export class Offline implements ClientPart {
   async clear(): Promise<void> {
     const { storage, user } = this.#settings;
     this.#stop();
-    this.#jobs = [];
-    await this.#writing;
+    this.#writer.cancel();
+    await this.#writer.running;
     this.#tabs.notify({ type: 'logout' });
     await inTime(() => storage.clear(user)).finally(() => this.#tabs.end());
   }
@@ -118,17 +109,15 @@ export class Offline implements ClientPart {
 
   onEvent(name: string, payload: never): void {
     if (name !== 'inbox:removed') return;
-    this.#others.push({ delete: roomGroup((payload as { room_id: number }).room_id) });
-    this.#schedule();
+    this.#writeLater({ delete: roomGroup((payload as { room_id: number }).room_id) });
   }
 
   /** What has changed until now is still written. */
   close(): void {
     if (this.state === 'closed') return;
-    if (this.#isStoring) this.#collect();
+    const jobs = this.#isStoring ? this.#collect() : [];
     this.#stop();
-    this.#drain();
-    void Promise.resolve(this.#writing).then(() => this.#tabs.end());
+    void this.#writer.write(jobs).then(() => this.#tabs.end());
   }
 
   get #isStoring(): boolean {
@@ -142,7 +131,7 @@ export class Offline implements ClientPart {
     try {
       const records = await inTime(() => storage.open(user));
       this.#records.apply(records.map((put) => ({ put })));
-      dead = await inTime(() => this.#findDead()).catch(() => []);
+      dead = await inTime(() => this.#takeover.findDead()).catch(() => []);
     } catch {
       state = 'memory';
     }
@@ -151,7 +140,7 @@ export class Offline implements ClientPart {
     this.#setState(state);
     if (state === 'memory') return;
     for (const stored of [...this.#rooms.values(), ...this.#inboxes.values()]) this.#restore(stored);
-    for (const room of this.#takeOver(dead)) sortOutbox(room);
+    for (const room of this.#takeover.inherit(dead)) sortOutbox(room);
     // What was sent in the meantime.
     this.#touchAll();
     this.#tabs.start();
@@ -197,24 +186,22 @@ export class Offline implements ClientPart {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#isUrgent = false;
-    // `#drain` goes on with what has changed meanwhile.
-    if (this.#writing || !this.#isStoring) return;
-    this.#collect();
-    this.#drain();
+    if (!this.#writer.running && this.#isStoring)
+      void this.#writer.write(this.#collect()).then(() => this.#scheduleRest());
   }
 
   /** Makes the jobs, without waiting for anything, so that each of them writes one consistent state. */
-  #collect(): void {
+  #collect(): WriteJob[] {
     const parts = [...this.#dirty];
     this.#dirty.clear();
     const others = this.#others.splice(0);
     const rooms = parts.filter((part) => 'queuedMessages' in part && this.#isUnsent(part)) as Room[];
     const unsent = rooms.map((room) => ({ room, ...this.#outbox.collect(room) }));
-    this.#jobs.push({
+    const outbox: WriteJob = {
       ops: [...others, ...unsent.flatMap(({ ops }) => ops)],
       isOutbox: true,
       onStored: () => {
-        this.#inherited.clear();
+        this.#takeover.complete();
         for (const { room, messages } of unsent)
           for (const queued of messages) {
             if (queued.saved || !this.#isDurable || !room.queue.has(queued)) continue;
@@ -225,71 +212,20 @@ export class Offline implements ClientPart {
       onFailed: () => {
         for (const { room } of unsent) this.#outbox.forget(room);
       },
-    });
-    for (const part of parts) {
+    };
+    const changes = parts.map((part) => {
       const stored = this.#rooms.get(part as Room) ?? this.#inboxes.get(part as ClientInbox)!;
       const group = stored instanceof StoredRoom ? stored.group : undefined;
-      this.#jobs.push({ ops: stored.collect(), group, onFailed: () => stored.forget() });
-    }
-  }
-
-  #drain(): void {
-    this.#writing ??= this.#runJobs().finally(() => {
-      this.#writing = undefined;
-      if (!this.#isStoring) return;
-      if (this.#dirty.size > 0) this.#schedule([...this.#dirty].some(this.#isUnsent));
-      if (this.#others.length > 0) this.#schedule();
+      return { ops: stored.collect(), group, onFailed: () => stored.forget() };
     });
+    return [outbox, ...changes];
   }
 
-  async #runJobs(): Promise<void> {
-    for (let job = this.#jobs.shift(); job; job = this.#jobs.shift()) {
-      if (await this.#write(job)) job.onStored?.();
-      else job.onFailed();
-    }
-  }
-
-  /** Returns whether it is stored. */
-  async #write(job: Job): Promise<boolean> {
-    const { maxSize } = this.#settings;
-    for (;;) {
-      const ops = this.#records.reduce(job.ops);
-      if (ops.length === 0) return true;
-      const isTooMuch = this.#records.size + this.#records.computeGrowth(ops) > maxSize;
-      try {
-        const oldest = isTooMuch ? this.#findOldest(job.group) : undefined;
-        if (oldest) await this.#store([{ delete: oldest }]);
-        else if (isTooMuch && !job.isOutbox) return this.#fail('full');
-        else {
-          await this.#store(ops);
-          if (!job.isOutbox) this.#setState('ok');
-          return true;
-        }
-      } catch (error) {
-        const { name } = (error ?? {}) as Error;
-        if (name !== 'QuotaExceededError') return this.#fail('memory');
-        const oldest = this.#findOldest(job.group);
-        if (!oldest) return this.#fail('full');
-        try {
-          await this.#store([{ delete: oldest }]);
-        } catch {
-          return this.#fail('full');
-        }
-      }
-    }
-  }
-
-  async #store(ops: StorageOp[]): Promise<void> {
-    const { storage, user } = this.#settings;
-    await storage.write(ops, user);
-    this.#apply(ops);
-    this.#tabs.notify({ type: 'wrote', ops });
-  }
-
-  #fail(state: 'full' | 'memory'): false {
-    this.#setState(state);
-    if (state === 'memory') this.#jobs = [];
-    return false;
+  /** Schedules what has changed during a write. */
+  #scheduleRest(): void {
+    if (!this.#isStoring) return;
+    if (this.#dirty.size > 0) this.#schedule([...this.#dirty].some(this.#isUnsent));
+    if (this.#others.length > 0) this.#schedule();
   }
 
   #apply(ops: readonly StorageOp[]): void {
@@ -298,56 +234,23 @@ export class Offline implements ClientPart {
       if ('delete' in op) for (const stored of this.#rooms.values()) if (stored.group === op.delete) stored.forget();
   }
 
-  /** Returns the group of the room that has not changed for the longest time. */
-  #findOldest(except: string | undefined): string | undefined {
-    let oldest: { group: string; at: number } | undefined;
-    for (const [group, records] of this.#records.groups) {
-      if (!group.startsWith('room:') || group === except) continue;
-      const at = Number(/"at":(\d+)}$/.exec(records.get(`${group}position`)?.value ?? '')?.[1] ?? 0);
-      if (!oldest || at < oldest.at) oldest = { group, at };
-    }
-    return oldest?.group;
-  }
-
   #setState(state: OfflineState): void {
     if (this.state === state || this.state === 'closed') return;
     this.state = state;
     if (state !== 'opening' && state !== 'closed') this.#host.emit('storage', this.#isDurable ? state : 'memory');
   }
 
-  async #findDead(): Promise<string[]> {
-    const tabs = listOutboxes(this.#records).filter((tab) => !this.#inherited.has(tab));
-    return tabs.length > 0 ? this.#tabs.findDead(tabs, this.#records.list('tab/')) : [];
-  }
-
   async #check(): Promise<void> {
     if (!this.#isStoring) return;
-    if (this.#tabs.needsHeartbeat && listOutboxes(this.#records).includes(this.#tabs.id)) {
-      const { id } = this.#tabs;
-      this.#others.push({ put: { key: `tab/${id}`, version: Date.now(), value: JSON.stringify(id) } });
-      this.#schedule();
-    }
-    const dead = await this.#findDead().catch(() => []);
-    if (this.#isStoring) this.#takeOver(dead);
+    this.#takeover.beat();
+    const dead = await this.#takeover.findDead().catch(() => []);
+    if (this.#isStoring) this.#takeover.inherit(dead);
   }
 
-  /**
-   * Takes over what tabs that have ended could not send. Two tabs may do this at the same time: both then send the messages
-   * under the same ids, and the service stores them once.
-   */
-  #takeOver(dead: readonly string[]): Set<Room> {
-    const rooms = new Set<Room>();
-    for (const tab of dead) {
-      this.#inherited.add(tab);
-      for (const saved of readOutbox(this.#records, tab)) {
-        const room = this.#host.room(saved.ref) as Room;
-        restoreMessage(room, saved);
-        rooms.add(room);
-      }
-      this.#others.push(deleteOutbox(tab), { delete: `tab/${tab}` });
-      this.#schedule();
-    }
-    return rooms;
+  /** Not at once, so that the messages of an ended tab are stored as those of this tab in the same transaction. */
+  #writeLater(...ops: StorageOp[]): void {
+    this.#others.push(...ops);
+    this.#schedule();
   }
 
   #handleTab(message: TabMessage): void {
@@ -357,9 +260,9 @@ export class Offline implements ClientPart {
     else if (message.type === 'logout') {
       const { storage, user } = this.#settings;
       this.#stop();
-      this.#jobs = [];
+      this.#writer.cancel();
       // What this tab was just writing may have been written after the other one had deleted everything.
-      const cleared = this.#writing?.then(() => storage.clear(user)).catch(() => {});
+      const cleared = this.#writer.running?.then(() => storage.clear(user)).catch(() => {});
       void Promise.resolve(cleared).then(() => this.#tabs.end());
       this.#host.close();
     } else if (this.state !== 'opening') {
@@ -375,16 +278,16 @@ export class Offline implements ClientPart {
     const isRefused = this.#host.state === 'unauthorized' || code === 'NO_TOKEN';
     if (!this.#wasRevoked || !isRefused || this.state === 'closed' || this.#isSuspended) return;
     this.#isSuspended = true;
-    this.#jobs = [];
+    this.#writer.cancel();
     void this.#deleteAll();
   }
 
   async #deleteAll(): Promise<void> {
     const { storage, user } = this.#settings;
     await this.opened;
-    await this.#writing;
+    await this.#writer.running;
     this.#forget();
-    await inTime(() => storage.clear(user)).catch(() => this.#fail('memory'));
+    await inTime(() => storage.clear(user)).catch(() => this.#setState('memory'));
     this.#tabs.notify({ type: 'forget' });
   }
 

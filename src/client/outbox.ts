@@ -34,6 +34,8 @@ interface OutboxRoom {
    * before or after it.
    */
   handleSent(ack: Ack<'message:send'>): void;
+  /** Whether `messages` contains the sent message with this `rev`, or the room does not follow its log. */
+  isShown(rev: number): boolean;
 }
 
 /**
@@ -85,28 +87,31 @@ export class Outbox {
     return outgoing;
   }
 
-  /** If the message of the log comes from this outbox, it is marked as sent: its acknowledgement may be lost. */
+  /** Call this with each new message of the log. If it is in the outbox, it is sent, although its acknowledgement may be lost. */
   handleMessage(message: WireMessage, rev: number): void {
     const { emitter, client_msg_id } = message;
     const { queue } = this.#room;
     const queued = queue.messages.get(client_msg_id!) as QueuedMessage | undefined;
     // Another user may have sent a message with the same `client_msg_id`. The content may have been edited meanwhile.
-    if (!queued || queued.state === 'sent' || (this.#connection.claims?.user ?? emitter) !== emitter) return;
-    queued.rev = rev;
-    queue.settle(queued as QueuedAction, toMessage(message));
+    if (queued && queued.state !== 'sent' && (this.#connection.claims?.user ?? emitter) === emitter) {
+      queued.rev = rev;
+      queue.settle(queued as QueuedAction, toMessage(message));
+    }
+    this.update();
   }
 
   /** Call this when a message has been added to the queue, has changed its state, or has been removed. */
   handleQueued(queued: QueuedMessage): Outgoing {
     this.#all = undefined;
     if (queued.state === 'sent') this.#sent.add(queued);
+    this.update();
     return toView(queued);
   }
 
   /** Removes sent messages that `messages` now contains, so that a view of both arrays shows each message only once. */
-  update(isShown: (rev: number) => boolean): void {
+  update(areAllShown = false): void {
     for (const queued of this.#sent) {
-      if (!isShown(queued.rev!)) continue;
+      if (!areAllShown && !this.#room.isShown(queued.rev!)) continue;
       this.#sent.delete(queued);
       this.#room.queue.remove(queued as QueuedAction);
       this.#all = undefined;

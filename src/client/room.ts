@@ -1,25 +1,14 @@
-import type { QueuedAction } from './action-queue.ts';
-import type {
-  ClientRoom,
-  Operation,
-  Outgoing,
-  PersonalSettings,
-  RoomEvents,
-  RoomSnapshot,
-  RoomState,
-  SendOptions,
-} from './api.ts';
-import { Conversation } from './conversation.ts';
-import { ChatClientError } from './errors.ts';
+import type { ClientRoom, Operation, PersonalSettings, RoomEvents, RoomSnapshot, SendOptions } from './api.ts';
 import type { ClientPart } from './host.ts';
 import { LiveState } from './live-state.ts';
+import { Membership } from './membership.ts';
 import { type Message, splitPayload } from './message.ts';
 import type { MessageList } from './message-list.ts';
-import { isMessage, type QueuedMessage } from './outbox.ts';
+import type { QueuedMessage } from './outbox.ts';
 import { addPersonal } from './reads.ts';
 import type { RoomConnection } from './room-connection.ts';
 import { keepEqual } from './store.ts';
-import { type JoinOption, Subscription, type Timeline } from './subscription.ts';
+import { Subscription, type Timeline } from './subscription.ts';
 import { mayAffectUser } from './token.ts';
 import type {
   Ack,
@@ -28,15 +17,11 @@ import type {
   LiveEvent,
   Presence,
   ReadReceipt,
-  RemovalCode,
   RoomInfo,
   ServerEventPayloads,
   Typist,
   WireMessage,
 } from './wire.ts';
-
-/** In these states the room is joined, or the client will try to join it. */
-const wantedStates: readonly RoomState[] = ['joining', 'joined', 'reconnecting'];
 
 interface RoomHost {
   onLeft(room: Room): void;
@@ -54,17 +39,11 @@ export interface RoomPosition {
 }
 
 /** A room of the client. The second table of STATES.md shows its states and events. */
-export class Room extends Conversation implements ClientRoom, ClientPart {
-  state: RoomState = 'idle';
-  error: ChatClientError | undefined;
-  removalReason: RemovalCode | undefined;
+export class Room extends Membership implements ClientRoom, ClientPart {
   info: RoomInfo | undefined;
-  rights = '';
   readonly #subscription: Subscription;
   readonly #live: LiveState;
   readonly #events: RoomHost;
-  /** The pending calls of `joined()`. */
-  #waiting: ((error?: ChatClientError) => void)[] = [];
 
   constructor(connection: RoomConnection, ref: number | string, events: RoomHost) {
     super(connection, ref);
@@ -78,7 +57,7 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
       onChange: (change, isReplayed) => this.#handleChange(change, isReplayed),
       onAcknowledged: (joined) => this.#live.handleJoined(joined),
       onJoined: (...args) => this.#handleJoined(...args),
-      onRejected: (error) => this.#handleRejected(error),
+      onRejected: (error) => this.reject(error),
     });
     if (connection.state === 'closed') this.state = 'left';
   }
@@ -86,14 +65,6 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
   /** The room's number. `NaN` if the room was given by its UUID and has not been joined yet. */
   get id(): number {
     return this.#subscription.roomId ?? Number(this.ref);
-  }
-
-  get isWanted(): boolean {
-    return wantedStates.includes(this.state);
-  }
-
-  protected get isReady(): boolean {
-    return this.state === 'joined' || !this.isWanted;
   }
 
   get rev(): number {
@@ -112,21 +83,17 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     return this.timeline?.list;
   }
 
-  get outbox(): readonly Outgoing[] {
-    return this.queuedMessages.all;
-  }
-
   get typing(): readonly Typist[] {
     return this.#live.typing;
   }
 
   get presence(): Presence | null | undefined {
-    this.#ask('presence');
+    this.#subscription.ask('presence');
     return this.#live.presence;
   }
 
   get reads(): readonly ReadReceipt[] {
-    this.#ask('reads');
+    this.#subscription.ask('reads');
     return this.#live.reads;
   }
 
@@ -137,7 +104,7 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
   }
 
   override on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void {
-    if (event === 'presence' || event === 'reads') this.#ask(event);
+    if (event === 'presence' || event === 'reads') this.#subscription.ask(event);
     return super.on(event, listener);
   }
 
@@ -153,20 +120,6 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     this.changed();
   }
 
-  joined(): Promise<void> {
-    if (this.state === 'joined') return Promise.resolve();
-    const error = this.isWanted || this.state === 'idle' ? this.connection.refusal : this.#toError();
-    if (error) return Promise.reject(error);
-    const release = this.hold();
-    return new Promise((resolve, reject) => {
-      this.#waiting.push((reason) => {
-        release();
-        if (reason) reject(reason);
-        else resolve();
-      });
-    });
-  }
-
   override send(content: string, options?: SendOptions): QueuedMessage {
     this.#live.own.forget();
     return super.send(content, options);
@@ -178,7 +131,7 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
   }
 
   markRead(seq?: number, { force = false } = {}): Operation<ReadReceipt> {
-    this.#subscription.joinOptions.reads = true;
+    this.#subscription.ask('reads', false);
     // Without a `seq`, the user must see the newest message.
     const isShown = seq !== undefined || !this.hasNewer;
     return this.#live.marks.mark(seq, isShown ? this.info?.last_seq : undefined, force);
@@ -205,8 +158,7 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
   protected override start(): void {
     if (this.isWanted || this.connection.state === 'closed') return;
     this.#live.marks.handleOpened();
-    this.error = this.removalReason = undefined;
-    this.#setState('joining');
+    this.open('joining');
     this.#join();
   }
 
@@ -215,19 +167,14 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
   }
 
   onConnect(): void {
-    if (this.isWanted) this.#setState('joining');
+    if (this.isWanted) this.enter('joining');
     this.#join();
     this.queue.resume();
   }
 
   onDisconnect(): void {
     this.#stop();
-    if (this.isWanted) this.#setState('reconnecting');
-  }
-
-  /** The client stops connecting, so pending calls of `joined()` must reject. */
-  onUnauthorized(error?: ChatClientError): void {
-    for (const settle of this.#waiting.splice(0)) settle(error);
+    if (this.isWanted) this.enter('reconnecting');
   }
 
   /** Reads the rights again, by joining the room again: the service sends no event for that. */
@@ -241,7 +188,9 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     if (name === 'room:removed') {
       this.removalReason = code;
       // If a join is pending, the service answers it after the removal. Its answer shows whether the user is in the room.
-      if (this.#subscription.state !== 'joining') this.#enterRemoved();
+      if (this.#subscription.state === 'joining') return;
+      this.#subscription.stop();
+      this.enter('removed');
     } else this.handle({ name, payload } as ChangeEvent);
   }
 
@@ -256,16 +205,6 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     if (!this.#live.handle(event as LiveEvent)) this.#subscription.handle(event as ChangeEvent);
   }
 
-  /** Asks the service for this with every join from now on. */
-  #ask(option: JoinOption): void {
-    this.#subscription.joinOptions[option] = true;
-    // Later, so that one join asks for everything that a view uses.
-    if (this.#subscription.isMissing(option))
-      void Promise.resolve().then(() => {
-        if (this.#subscription.isMissing(option)) this.#join();
-      });
-  }
-
   #join(): void {
     // A listener may have called `leave()` in the meantime.
     if (this.isWanted) this.#subscription.join();
@@ -274,7 +213,7 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
   #end(state: 'idle' | 'left'): void {
     const wasWanted = this.isWanted;
     this.#stop();
-    this.#setState(state);
+    this.enter(state);
     if (wasWanted) this.#events.onLeft(this);
   }
 
@@ -283,31 +222,17 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     this.#live.stop();
   }
 
-  #enterRemoved(): void {
-    this.#subscription.stop();
-    this.rights = '';
-    this.#setState('removed');
-  }
-
   #handleJoined(joined: Joined, isNewTimeline: boolean, isReset?: boolean): void {
     const { room, rights } = joined;
     // The client may already know a newer message than this answer, from an acknowledgement that arrived earlier.
     const last_seq = isNewTimeline ? room.last_seq : Math.max(room.last_seq, this.info?.last_seq ?? 0);
     this.info = keepEqual(this.info, { ...room, last_seq });
     this.rights = rights;
-    this.error = this.removalReason = undefined;
-    if (isNewTimeline) this.queuedMessages.update(() => true);
-    this.#setState('joined');
+    if (isNewTimeline) this.queuedMessages.update(true);
+    this.open('joined');
     if (isReset) this.emit('reset', undefined);
     this.#live.emitReads();
     this.continue(isNewTimeline);
-  }
-
-  #handleRejected(error: ChatClientError): void {
-    this.error = error;
-    this.rights = '';
-    if (this.removalReason) this.#enterRemoved();
-    else this.#setState('rejected');
   }
 
   #handleChange(change: ChangeEvent, isReplayed: boolean): void {
@@ -331,7 +256,6 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     const { seq } = message;
     if (this.info && this.info.last_seq < seq) this.info = { ...this.info, last_seq: seq };
     this.queuedMessages.handleMessage(message, rev);
-    this.#updateOutbox();
   }
 
   handleSent({ message, rev, cursor }: Ack<'message:send'>): void {
@@ -345,35 +269,12 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     this.#events.onOwnState(this, ack);
   }
 
-  protected handleQueued(queued: QueuedAction): void {
-    if (isMessage(queued)) {
-      const view = this.queuedMessages.handleQueued(queued);
-      this.#updateOutbox();
-      this.emit('outgoing', view);
-    } else if (!queued.action.seqs) {
-      this.#live.emitReads();
-      this.handleOwnState();
-    }
-    this.changed();
+  protected handleOwnRead(): void {
+    this.#live.emitReads();
+    this.handleOwnState();
   }
 
-  #updateOutbox(): void {
-    this.queuedMessages.update((rev) => !this.isWanted || (this.state === 'joined' && rev <= this.rev));
-  }
-
-  #setState(state: RoomState): void {
-    if (this.state === state) return;
-    this.state = state;
-    this.#updateOutbox();
-    if (state === 'joined') this.onUnauthorized();
-    else if (!this.isWanted) this.onUnauthorized(this.#toError());
-    this.emit('state', state);
-    this.changed();
-  }
-
-  #toError(): ChatClientError {
-    if (this.error) return this.error;
-    if (this.removalReason && this.state === 'removed') return ChatClientError.fromRemoval(this.removalReason);
-    return new ChatClientError('CLOSED', 'The client has left the room');
+  isShown(rev: number): boolean {
+    return !this.isWanted || (this.state === 'joined' && rev <= this.rev);
   }
 }

@@ -39,7 +39,8 @@ interface Loading {
   buffered: (() => void)[];
 }
 
-export type JoinOption = 'reads' | 'presence';
+type JoinOption = 'reads' | 'presence';
+type JoinOptions = { [option in JoinOption]?: true };
 
 /** The states in the third table of STATES.md. */
 export type SubscriptionState = 'idle' | 'joining' | 'loading' | 'waiting';
@@ -53,8 +54,6 @@ export class Subscription {
   roomId: number | undefined;
   /** Undefined before the first join. */
   timeline: Timeline | undefined;
-  /** What every join asks for. */
-  readonly joinOptions: { [option in JoinOption]?: true } = {};
   readonly #connection: RoomConnection;
   readonly #ref: number | string;
   readonly #events: SubscriptionEvents;
@@ -63,8 +62,10 @@ export class Subscription {
   /** Identifies the latest join while it is not answered. Answers to earlier joins are ignored. */
   #pendingJoin: object | undefined;
   #shouldJoinAgain = false;
-  /** What the latest join has asked for. */
-  #asked: Subscription['joinOptions'] | undefined;
+  /** What every join asks for from now on. */
+  readonly #options: JoinOptions = {};
+  /** What the present join has asked for. Undefined if the room is not joined. */
+  #asked: JoinOptions | undefined;
   readonly #backoff: Backoff;
 
   constructor(connection: RoomConnection, ref: number | string, events: SubscriptionEvents) {
@@ -74,9 +75,18 @@ export class Subscription {
     this.#backoff = new Backoff(connection.limits);
   }
 
-  /** Whether the latest join has not asked for this. */
-  isMissing(option: JoinOption): boolean {
-    return this.#asked !== undefined && !this.#asked[option];
+  /**
+   * Asks for this with every join from now on. If the room is joined without it, the room is joined once more, unless
+   * `isUrgent` is false.
+   */
+  ask(option: JoinOption, isUrgent = true): void {
+    this.#options[option] = true;
+    const isMissing = () => this.#asked !== undefined && !this.#asked[option];
+    if (!isUrgent || !isMissing()) return;
+    // Later, so that one join asks for everything that a view uses.
+    void Promise.resolve().then(() => {
+      if (isMissing()) this.join();
+    });
   }
 
   get state(): SubscriptionState {
@@ -96,7 +106,7 @@ export class Subscription {
     this.stop();
     const attempt = {};
     this.#pendingJoin = attempt;
-    this.#asked = { ...this.joinOptions };
+    this.#asked = { ...this.#options };
     const since = this.timeline?.cursor;
     const onAck: AckCallback<'room:join'> = (error, ack) => {
       if (attempt !== this.#pendingJoin) return;
@@ -125,7 +135,7 @@ export class Subscription {
   /** Stops retrying, and ignores the answers to pending requests. */
   stop(): void {
     this.#backoff.stop();
-    this.#pendingJoin = this.#loading = undefined;
+    this.#pendingJoin = this.#loading = this.#asked = undefined;
     this.#shouldJoinAgain = false;
   }
 
