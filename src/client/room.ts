@@ -131,7 +131,7 @@ export class Room extends Membership implements ClientRoom, ClientPart {
   }
 
   markRead(seq?: number, { force = false } = {}): Operation<ReadReceipt> {
-    this.#subscription.ask('reads', false);
+    this.#subscription.ask('reads', this.info?.receipts === true);
     // Without a `seq`, the user must see the newest message.
     const isShown = seq !== undefined || !this.hasNewer;
     return this.#live.marks.mark(seq, isShown ? this.info?.last_seq : undefined, force);
@@ -243,10 +243,12 @@ export class Room extends Membership implements ClientRoom, ClientPart {
       this.emit('member', change.payload);
       if (!isReplayed && mayAffectUser(change.payload, this.connection.claims)) this.#join();
     } else if (change.name === 'room:changed') {
-      const { level_admin } = this.info ?? {};
+      const { level_admin, receipts } = this.info ?? {};
       this.info = change.payload.room;
       this.emit('room', this.info);
-      if (!isReplayed && level_admin !== this.info.level_admin) this.#join();
+      // The service sends no event for the rights and positions that the change gives or takes.
+      const isRelevant = level_admin !== this.info.level_admin || receipts !== this.info.receipts;
+      if (!isReplayed && isRelevant) this.#join();
     }
     this.changed();
   }

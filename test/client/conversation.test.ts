@@ -255,4 +255,31 @@ describeOneWiring('the client in a conversation', ({ url }) => {
     );
     expect(await theirs.markRead(1).confirmed).to.include({ user: owner.user, read_seq: 1 });
   });
+
+  it('joins once more for the positions of the others if a view asks later than the join, or receipts are turned on', async () => {
+    const { owner, writer, room } = await setUp('one', 'two');
+    const setReceipts = (receipts: boolean) => rest(url(), owner.token).patch(`/rooms/${room.id}`, { receipts });
+    await rest(url(), owner.token).put(`/rooms/${room.id}/read`, { seq: 1 });
+    await setReceipts(true);
+    const client = createClient(url(), writer);
+    const joins: unknown[] = [];
+    client.on('frame', ({ direction, name }) => direction === 'in' && name === 'room:join' && joins.push(name));
+    const mine = client.room(room.id);
+    const users = () => mine.snapshot.reads.map(({ user, read_seq }) => `${user} ${read_seq}`).sort();
+    await mine.joined();
+    expect(users()).to.deep.equal([]);
+    await mine.markRead().confirmed;
+    const both = [`${owner.user} 1`, `${writer.user} 2`].sort();
+    await waitUntil('the positions have arrived', () => users().length === 2);
+    mine.on('reads', () => {});
+    expect([users(), mine.markRead().state]).to.deep.equal([both, 'sent']);
+
+    await setReceipts(false);
+    await waitUntil('the position of the other is hidden', () => users().length === 1);
+    await setReceipts(true);
+    await waitUntil('the position of the other is back', () => users().length === 2);
+    // A fence: no other join was under way.
+    await mine.send('three').confirmed;
+    expect([users(), joins]).to.deep.equal([both, Array(4).fill('room:join')]);
+  });
 });

@@ -354,7 +354,20 @@ describe('what a room of the client asks for', () => {
     expect([room.presence, requests]).to.deep.equal([null, []]);
   });
 
-  it('asks for read positions after a reconnect if the application marks messages as read', async () => {
+  it('joins once more for the positions of the others when the user marks messages as read in a room with receipts', async () => {
+    const { room, next, requests } = createFakeRoom();
+    const { answer } = await next('room:join');
+    const { room: info, ...others } = joined(0);
+    answer(undefined, { ...others, room: { ...info, receipts: true } });
+    room.markRead(0);
+    room.markRead(0);
+    expect((await next('room:join')).payload).to.deep.equal({ room_id: 7, since: cursorOf(0), reads: true });
+    room.markRead(0);
+    await Promise.resolve();
+    expect(requests).to.deep.equal([]);
+  });
+
+  it('asks for read positions after a reconnect if the user marks messages as read in a room without receipts', async () => {
     const { room, next, requests } = await openRoom();
     room.markRead();
     await next('read:mark');
