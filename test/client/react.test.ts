@@ -1,7 +1,14 @@
 import { expect } from 'chai';
 import { hasChromium } from '../helpers/chromium.ts';
 import { describeOneWiring } from '../helpers/node.ts';
-import { loadServerFixture, openReactPage, type ReactTab, servePages } from '../helpers/react-pages.ts';
+import {
+  bundleForReact,
+  loadServerFixture,
+  openReactPage,
+  type ReactTab,
+  type ReactVersion,
+  servePages,
+} from '../helpers/react-pages.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { admin } from '../helpers/revocations.ts';
 import { createMember, createRoom, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
@@ -9,15 +16,16 @@ import type { TestUser } from '../helpers/users.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
 const count = 1_000;
+const versions = [18, 19] as const;
 
 describeOneWiring('nano-messaging-client/react in Chromium', ({ url }) => {
-  let pages: Awaited<ReturnType<typeof servePages>>;
+  const served = new Map<ReactVersion, Awaited<ReturnType<typeof servePages>>>();
   let opened: ReactTab | undefined;
 
   before(async function () {
     this.timeout(300_000);
     if (!hasChromium()) this.skip();
-    pages = await servePages();
+    for (const version of versions) served.set(version, await servePages(await bundleForReact('page.tsx', version)));
   });
 
   afterEach(() => {
@@ -26,9 +34,9 @@ describeOneWiring('nano-messaging-client/react in Chromium', ({ url }) => {
     expect(problems ?? []).to.deep.equal([]);
   });
 
-  async function open() {
+  async function open(version: ReactVersion = 19) {
     const { owner, room } = await createRoomWithOwner(url(), { name: 'Launch' });
-    opened = await openReactPage(pages.url);
+    opened = await openReactPage(served.get(version)!.url);
     const config = { url: url(), token: owner.token, user: owner.user, room: room.id, other: room.id };
     return { ...opened, owner, room, config };
   }
@@ -42,46 +50,68 @@ describeOneWiring('nano-messaging-client/react in Chromium', ({ url }) => {
     }
   }
 
-  it('makes one connection, one join and one inbox in the strict mode, for all components, and closes it', async () => {
-    const { tab, call, counts, requests, config, owner, room } = await open();
-    await sendMessages(url(), owner, room, 'one');
-    await call('strict', config);
-    await tab.getByText('connected, 0 typing, 1 here, 0 unread, 1 read').waitFor();
-    await tab.getByText('Launch, rwa').waitFor();
-    await tab.getByText('one', { exact: true }).waitFor();
-    expect(counts()).to.deep.equal({ connections: 1, open: 1 });
-    expect([requests('room:join'), requests('inbox:open'), requests('message:history')]).to.deep.equal([1, 1, 1]);
-    await call('unmount');
-    await waitUntil('the connection is closed', () => counts().open === 0);
-    expect(counts().connections).to.equal(1);
-  });
+  for (const version of versions)
+    describe(`of React ${version}`, () => {
+      it('makes one connection, one join and one inbox in the strict mode, for all components, and closes it', async () => {
+        const { tab, call, counts, requests, config, owner, room } = await open(version);
+        await sendMessages(url(), owner, room, 'one');
+        await call('strict', config);
+        await tab.getByText('connected, 0 typing, 1 here, 0 unread, 1 read').waitFor();
+        await tab.getByText('Launch, rwa').waitFor();
+        await tab.getByText('one', { exact: true }).waitFor();
+        expect(counts()).to.deep.equal({ connections: 1, open: 1 });
+        expect([requests('room:join'), requests('inbox:open'), requests('message:history')]).to.deep.equal([1, 1, 1]);
+        await call('unmount');
+        await waitUntil('the connection is closed', () => counts().open === 0);
+        expect(counts().connections).to.equal(1);
+      });
 
-  it('connects once more for another user, and not for another token function', async () => {
-    const { tab, call, counts, config, owner, room } = await open();
-    const ben = await createMember(url(), owner, room);
-    await call('strict', config);
-    await tab.getByText('Launch, rwa').waitFor();
-    await call('strict', config);
-    await tab.evaluate('globalThis.first = page.client()');
-    await call('strict', { ...config, token: ben.token, user: ben.user });
-    await waitUntil('the first connection is closed', () => counts().connections === 2 && counts().open === 1);
-    await tab.getByText('Launch, rw', { exact: true }).waitFor();
-    expect(await tab.evaluate('[first.state, page.client().state]')).to.deep.equal(['closed', 'connected']);
-  });
+      it('connects once more for another user, and not for another token function', async () => {
+        const { tab, call, counts, config, owner, room } = await open(version);
+        const ben = await createMember(url(), owner, room);
+        await call('strict', config);
+        await tab.getByText('Launch, rwa').waitFor();
+        await call('strict', config);
+        await tab.evaluate('globalThis.first = page.client()');
+        await call('strict', { ...config, token: ben.token, user: ben.user });
+        await waitUntil('the first connection is closed', () => counts().connections === 2 && counts().open === 1);
+        await tab.getByText('Launch, rw', { exact: true }).waitFor();
+        expect(await tab.evaluate('[first.state, page.client().state]')).to.deep.equal(['closed', 'connected']);
+      });
 
-  it('connects and joins nothing for a Suspense that is never shown', async () => {
-    const { tab, call, counts, requests, renders, config, owner } = await open();
-    await call('suspendedProvider', config);
-    await tab.getByText('waiting').waitFor();
-    expect((await renders()).suspended).to.be.above(0);
-    await call('unmount');
-    const other = await createRoom(url(), owner, { name: 'Hangar' });
-    await call('suspendedRoom', { ...config, other: other.id });
-    await tab.getByText('waiting').waitFor();
-    await tab.getByText('Hangar, rwa').waitFor();
-    expect(counts().connections).to.equal(1);
-    expect([requests('room:join'), requests('inbox:open')]).to.deep.equal([1, 0]);
-  });
+      it('connects and joins nothing for a Suspense that is never shown', async () => {
+        const { tab, call, counts, requests, renders, config, owner } = await open(version);
+        await call('suspendedProvider', config);
+        await tab.getByText('waiting').waitFor();
+        expect((await renders()).suspended).to.be.above(0);
+        await call('unmount');
+        const other = await createRoom(url(), owner, { name: 'Hangar' });
+        await call('suspendedRoom', { ...config, other: other.id });
+        await tab.getByText('waiting').waitFor();
+        await tab.getByText('Hangar, rwa').waitFor();
+        expect(counts().connections).to.equal(1);
+        expect([requests('room:join'), requests('inbox:open')]).to.deep.equal([1, 0]);
+      });
+
+      it('renders the same on the server and while the page is hydrated, without a warning or a connection', async () => {
+        const { owner, room } = await createRoomWithOwner(url(), { name: 'Launch' });
+        await sendMessages(url(), owner, room, 'one');
+        const config = { url: url(), token: owner.token, room: room.id, other: room.id };
+        const html = (await loadServerFixture(version)).render(config, () =>
+          expect.fail('the token function was called'),
+        );
+        expect(html).to.include('no room').and.include('no rights').and.include('connecting');
+        const pages = served.get(version)!;
+        pages.setHtml(html);
+        opened = await openReactPage(pages.url);
+        expect(await opened.tab.getByRole('heading').textContent()).to.equal('no room, no rights');
+        await opened.call('hydrate', config);
+        await opened.tab.getByText('Launch, rwa').waitFor();
+        await opened.tab.getByText('one', { exact: true }).waitFor();
+        await opened.tab.getByText('connected, 0 typing, 1 here, 0 unread, 1 read').waitFor();
+        expect(opened.counts().connections).to.equal(1);
+      });
+    });
 
   it(`renders each of ${count} messages once, and after an edit only the one that has changed`, async function () {
     this.timeout(60_000);
@@ -115,22 +145,6 @@ describeOneWiring('nano-messaging-client/react in Chromium', ({ url }) => {
     await tab.getByText('the root: a reply', { exact: true }).waitFor();
     await tab.getByText('to the room', { exact: true }).waitFor();
     expect(await tab.getByRole('listitem').allTextContents()).to.deep.equal(['the root', 'to the room']);
-  });
-
-  it('renders the same on the server and while the page is hydrated, without a warning or a connection', async () => {
-    const { owner, room } = await createRoomWithOwner(url(), { name: 'Launch' });
-    await sendMessages(url(), owner, room, 'one');
-    const config = { url: url(), token: owner.token, room: room.id, other: room.id };
-    const html = (await loadServerFixture()).render(config, () => expect.fail('the token function was called'));
-    expect(html).to.include('no room').and.include('no rights').and.include('connecting');
-    pages.setHtml(html);
-    opened = await openReactPage(pages.url);
-    expect(await opened.tab.getByRole('heading').textContent()).to.equal('no room, no rights');
-    await opened.call('hydrate', config);
-    await opened.tab.getByText('Launch, rwa').waitFor();
-    await opened.tab.getByText('one', { exact: true }).waitFor();
-    await opened.tab.getByText('connected, 0 typing, 1 here, 0 unread, 1 read').waitFor();
-    expect(opened.counts().connections).to.equal(1);
   });
 
   it('says that a hook needs a provider', async () => {

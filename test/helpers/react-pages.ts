@@ -15,14 +15,24 @@ const alias = {
   'nano-messaging-client/react': join(project, 'src/client/react.ts'),
 };
 
+/** A version of React, and the names under which package.json has it. */
+const versions = {
+  18: { react: 'react-18', 'react-dom': 'react-dom-18' },
+  19: {},
+};
+export type ReactVersion = keyof typeof versions;
+
 /** The bundle in the mode of development, in which React warns. */
-async function bundle(entry: string | StdinOptions, options: BuildOptions): Promise<string> {
+async function bundle(
+  entry: string | StdinOptions,
+  { version = 19, ...options }: BuildOptions & { version?: ReactVersion | undefined },
+): Promise<string> {
   const { outputFiles } = await build({
     ...(typeof entry === 'string' ? { entryPoints: [join(project, 'test/fixtures/react', entry)] } : { stdin: entry }),
     ...{
       bundle: true,
       write: false,
-      alias,
+      alias: { ...alias, ...versions[version] },
       jsx: 'automatic',
     },
     ...{ define: { 'process.env.NODE_ENV': '"development"' }, target: 'es2022', logLevel: 'error' },
@@ -32,15 +42,18 @@ async function bundle(entry: string | StdinOptions, options: BuildOptions): Prom
 }
 
 /** The functions of test/fixtures/react/server.tsx. */
-export async function loadServerFixture(): Promise<{ render(config: object, token: () => string): string }> {
+export async function loadServerFixture(
+  version?: ReactVersion,
+): Promise<{ render(config: object, token: () => string): string }> {
   const module = { exports: {} as Json };
-  const code = await bundle('server.tsx', { platform: 'node', format: 'cjs' });
+  const code = await bundle('server.tsx', { platform: 'node', format: 'cjs', version });
   new Function('module', 'exports', 'require', code)(module, module.exports, createRequire(import.meta.url));
   return module.exports as { render(config: object, token: () => string): string };
 }
 
 /** By default, test/fixtures/react/page.tsx. */
-export const bundleForReact = (entry: string | StdinOptions = 'page.tsx') => bundle(entry, { format: 'iife' });
+export const bundleForReact = (entry: string | StdinOptions = 'page.tsx', version?: ReactVersion) =>
+  bundle(entry, { format: 'iife', version });
 
 /** Serves a page with this script, by default test/fixtures/react/page.tsx. */
 export async function servePages(script?: string): Promise<{ url: string; setHtml(html: string): void }> {
