@@ -13,7 +13,7 @@ interface OpenRequest extends Request<Database> {
 }
 interface ObjectStore {
   get(key: string): Request<StoredRecord | undefined>;
-  getAll(): Request<StoredRecord[]>;
+  getAll(range: unknown): Request<StoredRecord[]>;
   put(record: StoredRecord): Request<unknown>;
   delete(key: unknown): Request<unknown>;
   clear(): Request<unknown>;
@@ -44,6 +44,16 @@ const storeName = 'records';
 /** Errors after which the same database cannot be read any more. All others may pass. */
 const unreadable = ['UnknownError', 'NotFoundError', 'DataError', 'NotReadableError'];
 
+/**
+ * The ranges of keys in which a database is read. To read a full database at once would block the page for half a second.
+ * The inbox and the unsent messages come first, and then the rooms, by the first digit of their number.
+ */
+const parts = [
+  ['', 'room:'],
+  ['room;', '\uFFFF'],
+  ...Array.from('123456789', (digit) => [`room:${digit}`, `room:${digit}\uFFFF`] as const),
+] as const;
+
 const globals = globalThis as unknown as Globals;
 
 /** One database per user, with one object store. */
@@ -55,19 +65,19 @@ export class IndexedDb implements Storage {
     this.name = name;
   }
 
-  async open(user: string): Promise<readonly StoredRecord[]> {
+  async open(user: string, onRecords: (records: readonly StoredRecord[]) => void): Promise<readonly StoredRecord[]> {
     try {
-      return await this.#read(user);
+      return await this.#read(user, onRecords);
     } catch {
       // The connection may have been lost.
     }
     try {
-      return await this.#read(user);
+      return await this.#read(user, onRecords);
     } catch (error) {
       if (!unreadable.includes((error as Error).name)) throw error;
       this.#close(user);
       await this.#delete(user);
-      return this.#read(user);
+      return this.#read(user, onRecords);
     }
   }
 
@@ -93,12 +103,14 @@ export class IndexedDb implements Storage {
     void this.#delete(user).catch(() => {});
   }
 
-  async #read(user: string): Promise<readonly StoredRecord[]> {
-    let all: Request<StoredRecord[]> | undefined;
-    await this.#transact(user, (store) => {
-      all = store.getAll();
+  async #read(user: string, onRecords: (records: readonly StoredRecord[]) => void): Promise<readonly StoredRecord[]> {
+    await this.#transact(user, (store, guard) => {
+      for (const [lower, upper] of parts) {
+        const part = store.getAll(globals.IDBKeyRange.bound(lower, upper));
+        part.onsuccess = guard(() => onRecords(part.result));
+      }
     });
-    return all!.result;
+    return [];
   }
 
   async #transact(user: string, run: (store: ObjectStore, guard: (step: () => void) => () => void) => void) {

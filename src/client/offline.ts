@@ -4,7 +4,7 @@ import type { ChatClientError } from './errors.ts';
 import type { ClientHost, ClientPart } from './host.ts';
 import { MemoryStorage } from './memory-storage.ts';
 import type { Room } from './room.ts';
-import { Records, type StorageOp } from './storage-records.ts';
+import { Records, type StorageOp, type StoredRecord } from './storage-records.ts';
 import { type StorageSettings, StorageWriter, type WriteJob } from './storage-writer.ts';
 import { StoredInbox } from './stored-inbox.ts';
 import { StoredOutbox, sortOutbox } from './stored-outbox.ts';
@@ -18,7 +18,7 @@ type OfflineHost = ClientHost &
 /** The states in the last table of STATES.md. */
 export type OfflineState = 'opening' | 'closed' | StorageState;
 
-/** How long opening or clearing the storage may take. */
+/** How long clearing the storage may take, and how long it may take to open before it gives the first or next records. */
 const timeoutMs = 2_000;
 /** Changes other than those of unsent messages are written together. */
 const writeDelayMs = 100;
@@ -35,6 +35,8 @@ const page = globalThis as {
  */
 export class Offline implements ClientPart {
   readonly opened: Promise<void>;
+  /** Resolves when everything is read. */
+  readonly #read: Promise<void>;
   state: OfflineState = 'opening';
   readonly #host: OfflineHost;
   readonly #settings: StorageSettings;
@@ -80,7 +82,9 @@ export class Offline implements ClientPart {
     host.on('error', (error) => this.#handleError(error));
     page.addEventListener?.('pagehide', this.#onHide);
     host.attach(this);
-    this.opened = this.#open();
+    this.#read = this.#open();
+    // The client connects even if there is more to read.
+    this.opened = inTime(() => this.#read).catch(() => {});
   }
 
   adopt(part: object): void {
@@ -129,8 +133,15 @@ export class Offline implements ClientPart {
     let dead: string[] = [];
     let state: OfflineState = 'ok';
     try {
-      const records = await inTime(() => storage.open(user));
-      this.#records.apply(records.map((put) => ({ put })));
+      const load = (records: readonly StoredRecord[]) => this.#load(records);
+      load(
+        await inTime((restart) =>
+          storage.open(user, (records) => {
+            restart();
+            load(records);
+          }),
+        ),
+      );
       dead = await inTime(() => this.#takeover.findDead()).catch(() => []);
     } catch {
       state = 'memory';
@@ -139,16 +150,22 @@ export class Offline implements ClientPart {
     if (this.state !== 'opening') return;
     this.#setState(state);
     if (state === 'memory') return;
-    for (const stored of [...this.#rooms.values(), ...this.#inboxes.values()]) this.#restore(stored);
     for (const room of this.#takeover.inherit(dead)) sortOutbox(room);
     // What was sent in the meantime.
     this.#touchAll();
     this.#tabs.start();
   }
 
+  /** Shows what is stored, as far as it has been read. */
+  #load(records: readonly StoredRecord[]): void {
+    if (this.state !== 'opening') return;
+    this.#records.apply(records.map((put) => ({ put })));
+    for (const stored of [...this.#rooms.values(), ...this.#inboxes.values()]) this.#restore(stored);
+  }
+
   #adopt<P extends Room | ClientInbox, S extends StoredRoom | StoredInbox>(parts: Map<P, S>, part: P, stored: S): void {
     parts.set(part, stored);
-    if (this.#isStoring) this.#restore(stored);
+    if (this.#isStoring || this.state === 'opening') this.#restore(stored);
     part.onTouched = () => {
       stored.observe();
       this.#touch(part);
@@ -284,7 +301,7 @@ export class Offline implements ClientPart {
 
   async #deleteAll(): Promise<void> {
     const { storage, user } = this.#settings;
-    await this.opened;
+    await this.#read;
     await this.#writer.running;
     this.#forget();
     await inTime(() => storage.clear(user)).catch(() => this.#setState('memory'));
@@ -306,11 +323,16 @@ export class Offline implements ClientPart {
   }
 }
 
-function inTime<T>(run: () => Promise<T>): Promise<T> {
+/** Rejects if it takes more than 2 s, from the beginning or from the last call of `restart`. */
+function inTime<T>(run: (restart: () => void) => Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout>;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`The storage did not answer within ${timeoutMs} ms`)), timeoutMs);
-  });
-  // Inside a promise, so that a synchronous exception is handled like a rejection.
-  return Promise.race([Promise.resolve().then(run), late]).finally(() => clearTimeout(timer));
+  return new Promise<T>((resolve, reject) => {
+    const restart = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => reject(new Error(`The storage did not answer within ${timeoutMs} ms`)), timeoutMs);
+    };
+    restart();
+    // Inside a promise, so that a synchronous exception is handled like a rejection.
+    Promise.resolve(restart).then(run).then(resolve, reject);
+  }).finally(() => clearTimeout(timer));
 }

@@ -17,8 +17,11 @@ export type StorageOp = { put: StoredRecord } | { delete: string };
 export interface Storage {
   /** Distinguishes storages of the same page, so that their tabs do not mix what they have. */
   readonly name?: string | undefined;
-  /** Returns all records of the user. */
-  open(user: string): Promise<readonly StoredRecord[]>;
+  /**
+   * Returns all records of the user. A storage that may take long passes them to `onRecords` in parts, those that do not
+   * belong to a `room:` first, and returns the others. All records of a group must be in the same part.
+   */
+  open(user: string, onRecords: (records: readonly StoredRecord[]) => void): Promise<readonly StoredRecord[]>;
   /**
    * Carries out the operations in their order, in one transaction if the store has transactions. If it fails, none of
    * them should have happened. No key occurs twice, and deletions come first. A record replaces the present one with the

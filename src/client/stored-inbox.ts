@@ -18,9 +18,10 @@ export class StoredInbox {
     this.#records = records;
   }
 
-  /** Shows what is stored. Returns the group to delete if it is damaged. */
+  /** Shows what is stored, unless the inbox shows something. Returns the group to delete if it is damaged. */
   restore(): string | undefined {
     const items = this.#records.list(group);
+    if (items.length === 0 || this.#inbox.rooms.length > 0) return;
     try {
       const unread = JSON.parse(this.#records.get(unreadKey)?.value ?? '[]');
       this.#inbox.restore(

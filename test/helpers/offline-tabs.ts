@@ -220,9 +220,9 @@ export class SharedStorage implements Storage {
     this.name = shared.name;
   }
 
-  async open(user: string): Promise<readonly StoredRecord[]> {
+  async open(user: string, onRecords: Parameters<Storage['open']>[1] = () => {}): Promise<readonly StoredRecord[]> {
     await this.#call('open', []);
-    return structuredClone(await this.#shared.open(user));
+    return structuredClone(await this.#shared.open(user, onRecords));
   }
 
   async write(ops: readonly StorageOp[], user: string): Promise<void> {
@@ -350,7 +350,8 @@ export class Tab extends Emitter<{ storage: StorageState; error: ChatClientError
       if (this.#hasCrashed) throw new Error('The tab has crashed');
       return storage.write(...args);
     };
-    return { name: storage.name, open: (user) => storage.open(user), clear: (user) => storage.clear(user), write };
+    const { name } = storage;
+    return { name, open: (...args) => storage.open(...args), clear: (user) => storage.clear(user), write };
   }
 
   attach(part: ClientPart): () => void {

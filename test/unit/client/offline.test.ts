@@ -141,6 +141,51 @@ describe('the storage of the client', () => {
     expect((await readStored(storage)).messages.map(({ seq }) => seq).slice(-3)).to.deep.equal([149, 150, 151]);
   });
 
+  it('shows each part when it has read it, and lets the client connect after 2 s although there is more to read', async () => {
+    service.send('one');
+    const first = createTab();
+    await first.open();
+    first.connect();
+    await first.caughtUp();
+    first.crash();
+    const records = await storage.open(first.connection.claims.user);
+    const ofRooms = records.filter(({ key }) => key.startsWith('room:'));
+    const rooms = Promise.withResolvers<void>();
+    const rest = Promise.withResolvers<void>();
+    const open: Storage['open'] = async (_, onRecords) => {
+      onRecords(records.filter((record) => !ofRooms.includes(record)));
+      await rooms.promise;
+      onRecords(ofRooms);
+      await rest.promise;
+      return [];
+    };
+    const name = storage.name;
+    const before = performance.now();
+    const tab = createTab({
+      name,
+      open,
+      write: (...args) => storage.write(...args),
+      clear: (user) => storage.clear(user),
+    });
+    const room = tab.room(7);
+    room.rejoin();
+    expect(tab.contents()).to.deep.equal([]);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    rooms.resolve();
+    await waitUntil('the room is shown', () => tab.contents().length === 1);
+    await tab.engine.opened;
+    expect(performance.now() - before).to.be.within(1_900, 4_000);
+    expect([tab.engine.state, tab.states]).to.deep.equal(['opening', []]);
+    tab.connect();
+    service.send('two');
+    await waitUntil('it is live', () => tab.contents().length === 2);
+    rest.resolve();
+    await waitUntil('everything is read', () => tab.states.length > 0);
+    await tab.caughtUp();
+    expect(tab.states).to.deep.equal(['ok']);
+    await expectSame(tab);
+  });
+
   describe('of several tabs', () => {
     /** Numbers that look random, the same for the same seed. */
     const createRandom = (seed: number) => () => {
