@@ -76,11 +76,14 @@ describe(file, () => {
     };
     await ben.getByText('connected').waitFor();
     await send(ana, 'from the file');
-    await ben.getByText('from the file', { exact: true }).waitFor();
+    await ben.getByText('aaaa: from the file', { exact: true }).waitFor();
     await send(ben, 'from React');
-    await ana.getByText('from React', { exact: true }).waitFor();
+    await ana.getByText('bbbb: from React', { exact: true }).waitFor();
     await ana.getByLabel('Message').fill('');
     for (const tab of [ana, ben])
-      expect(await tab.getByRole('listitem').allTextContents()).to.deep.equal(['from the file', 'from React']);
+      expect(await tab.getByRole('listitem').allTextContents()).to.deep.equal([
+        'aaaa: from the file',
+        'bbbb: from React',
+      ]);
   });
 });

@@ -69,7 +69,14 @@ export async function chatInReact(url: string, network: TcpProxy): Promise<void>
   await ben.act('All green', 'Edit');
   await ben.page.getByRole('textbox', { name: 'Edit' }).fill('All green since six');
   await ben.button('Save').click();
-  await ada.message('All green since six').getByText('edited').waitFor();
+  await ada
+    .message('All green since six')
+    .getByText(/^Ben, .*, edited$/)
+    .waitFor();
+  await ben.act('All green since six', 'Edit');
+  await ben.page.getByRole('textbox', { name: 'Edit' }).fill('x'.repeat(9_000));
+  await ben.button('Save').click();
+  await ben.message('All green since six').getByRole('alert').getByText('at most 8192').waitFor();
   await ben.send('Forget this');
   await ben.act('Forget this', 'Delete');
   await ada.message('Deleted').waitFor();
@@ -104,7 +111,10 @@ export async function chatInReact(url: string, network: TcpProxy): Promise<void>
   await ben.message('From the tunnel').getByText('sending…').waitFor({ state: 'detached' });
   expect(await ben.message('From the tunnel').count()).to.equal(1);
 
-  await ada.button('Sign out').click();
+  const [room, secondTab] = [ada.pane('Launch'), await ada.page.context().newPage()];
+  await secondTab.goto(url);
+  await secondTab.getByRole('button', { name: 'Sign out' }).click();
+  await room.waitFor({ state: 'detached' });
   await ada.page.getByRole('heading', { name: 'Who are you?' }).waitFor();
   expect(await violations(ada.page)).to.deep.equal([]);
 }

@@ -1,33 +1,31 @@
 import { ChatProvider } from 'nano-messaging-client/react';
 import { offline } from 'nano-messaging-client/storage';
-import { StrictMode, useState } from 'react';
+import { StrictMode, useEffect, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import { Chat } from './chat.tsx';
+import { Button } from './pane.tsx';
 import { readSession, SessionContext, signIn } from './session.ts';
-import './style.css';
 
 function App() {
   const [session, setSession] = useState(readSession);
+  // Without the token, so that the app starts without a connection.
+  useEffect(() => localStorage.setItem('session', JSON.stringify(session && { ...session, token: undefined })));
   if (!session)
     return (
       <main className="sign-in">
         <h1>Who are you?</h1>
         {['Ada', 'Ben', 'Cleo'].map((name) => (
-          <button key={name} type="button" onClick={async () => setSession((await signIn(name)).session)}>
+          <Button key={name} onClick={async () => setSession(await signIn(name))}>
             {name}
-          </button>
+          </Button>
         ))}
       </main>
     );
   const token = async () => (await signIn(session.name)).token;
-  const signOut = () => {
-    localStorage.clear();
-    setSession(null);
-  };
   return (
     <SessionContext value={session}>
       <ChatProvider options={{ url: session.url, user: session.user, token, storage: offline() }}>
-        <Chat onSignOut={signOut} />
+        <Chat onSignOut={() => setSession(null)} />
       </ChatProvider>
     </SessionContext>
   );

@@ -1,4 +1,4 @@
-import type { ClientRoom, Message } from 'nano-messaging-client';
+import type { ClientRoom, Message, Operation } from 'nano-messaging-client';
 import { type MessagesView, useChat, useTyping } from 'nano-messaging-client/react';
 import { type ComponentProps, memo, type ReactNode, useState } from 'react';
 import { useSession } from './session.ts';
@@ -46,32 +46,33 @@ export function Pane({ id, seq, title, view, onThread, children }: PaneProps) {
 const Row = memo(({ room, message, onThread }: OnThread & { room: ClientRoom; message: Message }) => {
   const { user, people } = useSession();
   const [isEditing, setEditing] = useState(false);
+  const [error, setError] = useState<Error>();
   const { seq, emitter, content, createdAt, editedAt, deletedAt, reactions, replies, pending } = message;
   const time = new Date(createdAt).toLocaleTimeString([], { timeStyle: 'short' });
-  const edit = (text: string) => {
-    setEditing(false);
-    if (text !== content) room.edit(seq, text);
-  };
+  const attempt = ({ confirmed }: Operation<unknown>) => confirmed.then(() => setError(undefined), setError);
+  const edit = (text: string) =>
+    text === content ? setEditing(false) : attempt(room.edit(seq, text)).then(() => setEditing(false));
   return (
     <article data-own={emitter === user} data-pending={pending}>
-      <small>{`${people[emitter]}, ${time}${editedAt ? ', edited' : ''}`}</small>
+      <small>{`${people[emitter] ?? emitter.slice(0, 8)}, ${time}${editedAt ? ', edited' : ''}`}</small>
       {isEditing ? <Composer placeholder="Edit" defaultValue={content} onSend={edit} /> : <p>{content || 'Deleted'}</p>}
       {reactions.map(({ emoji, count, mine }) => (
-        <Button key={emoji} aria-pressed={!!mine} onClick={() => room[mine ? 'unreact' : 'react'](seq, emoji)}>
+        <Button key={emoji} aria-pressed={!!mine} onClick={() => attempt(room[mine ? 'unreact' : 'react'](seq, emoji))}>
           {emoji} {count}
         </Button>
       ))}
       {onThread && replies.count > 0 && <Button onClick={() => onThread(seq)}>Replies: {replies.count}</Button>}
+      {error && <small role="alert">{error.message}</small>}
       {!deletedAt && (
         <div>
           {['👍', '❤️', '😂'].map((emoji) => (
-            <Button key={emoji} aria-label={`React with ${emoji}`} onClick={() => room.react(seq, emoji)}>
+            <Button key={emoji} aria-label={`React with ${emoji}`} onClick={() => attempt(room.react(seq, emoji))}>
               {emoji}
             </Button>
           ))}
           {onThread && <Button onClick={() => onThread(seq)}>Reply</Button>}
           {emitter === user && <Button onClick={() => setEditing(true)}>Edit</Button>}
-          {emitter === user && <Button onClick={() => room.delete(seq)}>Delete</Button>}
+          {emitter === user && <Button onClick={() => attempt(room.delete(seq))}>Delete</Button>}
         </div>
       )}
     </article>

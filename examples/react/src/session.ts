@@ -6,11 +6,6 @@ export type Session = { url: string; user: string; name: string; people: Record<
 export const SessionContext = createContext<Session | null>(null);
 export const useSession = () => useContext(SessionContext)!;
 
-/** Without the token, so that the app starts without a connection. */
 export const readSession = () => JSON.parse(localStorage.getItem('session') ?? 'null') as Session | null;
-
-export async function signIn(name: string): Promise<{ session: Session; token: string }> {
-  const { token, ...session } = await (await fetch(`/api/session?name=${name}`)).json();
-  localStorage.setItem('session', JSON.stringify(session));
-  return { session, token };
-}
+export const signIn = async (name: string): Promise<Session & { token: string }> =>
+  (await fetch(`/api/session?name=${name}`)).json();
