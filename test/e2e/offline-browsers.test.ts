@@ -34,9 +34,14 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
     return { owner, room, ada, proxy, context, config, open };
   }
 
+  const pickState = ({ seq, content, version, deletedAt = null }: Json) => ({ seq, content, version, deletedAt });
+
+  async function readMessages(person: TestUser, room: { id: number }): Promise<Json[]> {
+    return (await rest(url(), person.token).get(`/rooms/${room.id}/messages?limit=200&tombstones=true`)).body.content;
+  }
+
   async function readContents(person: TestUser, room: { id: number }): Promise<string[]> {
-    const { body } = await rest(url(), person.token).get(`/rooms/${room.id}/messages?limit=200`);
-    return body.content.map(({ content }: Json) => content);
+    return (await readMessages(person, room)).map(({ content }) => content);
   }
 
   /** The service has these messages, the tabs show them, and nothing else is stored. */
@@ -61,7 +66,7 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
       .filter(({ key }) => key.startsWith(`room:${room.id}/message:`))
       .map(({ value }) => JSON.parse(value).message)
       .sort((a, b) => a.seq - b.seq);
-    expect(messages.map(({ content }) => content)).to.deep.equal(contents);
+    expect(messages.map(pickState)).to.deep.equal((await readMessages(owner, room)).map(pickState));
     expect(stored.filter(({ key }) => key.startsWith('outbox'))).to.deep.equal([]);
     for (const tab of tabs) expect(tab.problems).to.deep.equal([]);
   }
@@ -121,7 +126,10 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
       await Promise.all([first.caughtUp(expected), second.caughtUp(expected)]);
       await second.freeze();
       const contents = [`${n} live`, `${n} also live`];
+      await rest(url(), owner.token).patch(`/rooms/${room.id}/messages/1`, { content: `${n} edited` });
+      if (n === 1) await rest(url(), owner.token).delete(`/rooms/${room.id}/messages/2`);
       await sendMessages(url(), owner, room, contents[0]!);
+      expected.splice(0, 2, `${n} edited`, n === 0 ? 'two' : '');
       expected.push(...contents);
       await first.caughtUp(expected.slice(0, -1));
       await first.send(contents[1]!);
