@@ -77,6 +77,8 @@ export const defects = {
     rule: 'webhooks',
     sql: onWrite('update', 'webhook_positions', 'if random() < 0.05 then new.rev := new.rev + 1; end if;'),
   },
+  // The rules and messages of deleted rooms are not removed.
+  deletion: { rule: 'deletion', sql: onWrite('insert', 'deleted_rooms', 'new.step := 2;') },
   typing: { rule: 'typing' },
   presence: { rule: 'presence' },
 } satisfies Record<string, Definition>;
@@ -96,7 +98,7 @@ function inItems(part: string, replacement: string): string {
 
 function inWritePositions(part: string, replacement: string): string {
   const signature =
-    'write_positions(bigint[], uuid[], uuid[], int[], bigint[], boolean[], boolean[], boolean[], boolean[])';
+    'write_positions(bigint[], uuid[], uuid[], int[], bigint[], boolean[], boolean[], boolean[], boolean[], bigint[])';
   return inFunction(signature, part, replacement);
 }
 

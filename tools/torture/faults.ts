@@ -14,6 +14,7 @@ import {
 import type { Participant } from './participant.ts';
 import type { QuietRooms } from './population.ts';
 import type { Evidence } from './record.ts';
+import { deleteRoom } from './room-deletion.ts';
 import { cutConnections } from './room-history.ts';
 import type { ReceiverMode } from './webhook-receiver.ts';
 
@@ -255,6 +256,14 @@ export const faultKinds = {
     isHarmless: true,
     async run({ crowd }, _random, mark) {
       await crowd.react();
+      mark();
+    },
+  },
+  'room-delete': {
+    target: 'clients',
+    isHarmless: true,
+    async run({ cluster, evidence }, random, mark) {
+      await deleteRoom(cluster.urls, evidence, random);
       mark();
     },
   },

@@ -9,6 +9,7 @@ import {
   checkTokens,
   checkValues,
 } from './oracle-conversation.ts';
+import { checkDeletions } from './oracle-deletions.ts';
 import { checkInboxes, checkInboxRights, checkPositions } from './oracle-inbox.ts';
 import { checkMessages } from './oracle-messages.ts';
 import { checkPresence } from './oracle-presence.ts';
@@ -62,6 +63,7 @@ export function checkRun(
   }
   evidence.longestTypingMs = checkTyping(evidence, reportOn('typing'));
   checkPresence(evidence, reportOn('presence'));
+  checkDeletions(evidence, reportOn('deletion'));
   checkTokens(tokens, histories, reportOn('erasure'));
   const known = new Set(histories.map(({ room }) => room));
   for (const { client, room } of evidence.subscriptions)

@@ -32,6 +32,7 @@ export const rules = {
   typing: 'Nobody is shown as typing for longer than the protocol allows after they last said so.',
   webhooks: 'A webhook and a consumer receive every change of every room at least once, in order.',
   presence: 'Within 30 s, a room shows exactly the users who are in it.',
+  deletion: 'A deleted room is gone for everybody, and at the end nothing of it is left.',
   protocol: 'Everything that a client receives is documented, and no node ends by itself.',
 } as const;
 export type Rule = keyof typeof rules;
@@ -80,10 +81,33 @@ export interface Evidence {
   /** When the clients stopped looking. */
   endedAt: number;
   ruleChanges: RuleChange[];
+  deletedRooms: DeletedRoom[];
   /** The clients that were still excluded from a room at the end. */
   excluded: { client: string; user: string; room: number; code: string }[];
   /** Violations of the protocol that clients saw, which do not depend on the log. */
   violations: Violation[];
+}
+
+/** A room that was deleted while somebody wrote in it. */
+export interface DeletedRoom {
+  room: number;
+  /** When the deletion was acknowledged. */
+  deletedAt: number | undefined;
+  answers: { what: string; askedAt: number; status: number }[];
+  listeners: RoomListener[];
+}
+
+/** A live connection in a room that is deleted. */
+export interface RoomListener {
+  /** The transport. */
+  name: string;
+  /** The `rev` of the room when it joined. */
+  from: number;
+  /** The changes that it has received. */
+  revs: number[];
+  /** `after` is the number of changes that it had received by then. */
+  removal: { code: RemovalCode; after: number } | undefined;
+  hasEnded: boolean;
 }
 
 export interface KnownUser {
@@ -373,7 +397,7 @@ export function newEvidence(): Evidence {
       consumerDelays: new Map(),
       longestTypingMs: 0,
     },
-    ...{ endedAt: 0, ruleChanges: [], excluded: [], violations: [] },
+    ...{ endedAt: 0, ruleChanges: [], deletedRooms: [], excluded: [], violations: [] },
   };
 }
 

@@ -18,7 +18,8 @@ export function formatReport(evidence: Evidence, incidents: Incident[], bans: nu
   ];
 }
 
-function counts({ sent, operations, answers, timelines, subscriptions, ruleChanges, excluded }: Evidence): string[] {
+function counts(evidence: Evidence): string[] {
+  const { sent, operations, answers, timelines, subscriptions, ruleChanges, excluded, deletedRooms } = evidence;
   const outcomes = Object.entries(tally(sent.map(({ outcome }) => outcome?.is ?? 'unanswered')));
   const ends = Object.entries(tally(subscriptions.map(({ end }) => end?.how ?? 'still subscribed')));
   const delivered = subscriptions.reduce((sum, { applied }) => sum + applied.length, 0);
@@ -30,6 +31,7 @@ function counts({ sent, operations, answers, timelines, subscriptions, ruleChang
     `messages ${sent.length}: ${formatList(outcomes)}; ${repeated} sent more than once`,
     `subscriptions ${subscriptions.length}: ${formatList(ends)}; ${recovered} recovered with since; ${excluded.length} excluded at the end`,
     `changes ${delivered} delivered; ${ruleChanges.length} rules put or removed`,
+    `rooms deleted ${deletedRooms.length}: ${deletedRooms.flatMap((room) => room.answers).length} requests meanwhile, ${deletedRooms.flatMap((room) => room.listeners).length} listeners`,
   ];
 }
 

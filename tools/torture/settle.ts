@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { World } from './faults.ts';
+import { findDeletionProblems } from './oracle-deletions.ts';
 import { findPresenceProblems, promisedMs as presenceMs } from './oracle-presence.ts';
 import type { Rule } from './record.ts';
 import { headsNow } from './recovery.ts';
+import { findRowsOf } from './room-deletion.ts';
 import type { Incident } from './run-faults.ts';
 
 const convergeMs = 30_000;
@@ -11,6 +13,9 @@ const askingMs = 2_500;
 const talkMs = 1_500;
 /** Longer than the interval between two items of a room. */
 const itemMs = 2_500;
+
+/** If the node dies that removes the rows of a deleted room, another node looks for them within 40 s. */
+const removalMs = 60_000;
 
 export interface Missing {
   what: string;
@@ -62,10 +67,17 @@ export async function settle(world: World, { stopsRedis, waitsForPresence }: Opt
   const late = waitsForPresence ? await waitUntilNone(findPresence, presenceMs) : [];
   const findUndelivered = async () => cluster.receiver.missing(await headsNow(cluster.postgres.url));
   const undelivered = await waitUntilNone(findUndelivered, convergeMs);
+  const deletedRooms = evidence.deletedRooms.map(({ room }) => room);
+  const findDeletions = async () => [
+    ...findDeletionProblems(evidence),
+    ...(await findRowsOf(cluster.postgres.url, deletedRooms)),
+  ];
+  const undeleted = await waitUntilNone(findDeletions, removalMs);
   const all: Missing[] = [
     ...[...new Set(missing)].map((what): Missing => ({ what, rule: 'delivery' })),
     ...late.map((what): Missing => ({ what, rule: 'presence' })),
     ...undelivered.map((what): Missing => ({ what, rule: 'webhooks' })),
+    ...undeleted.map((what): Missing => ({ what, rule: 'deletion' })),
   ];
   return { missing: all, incidents };
 }
