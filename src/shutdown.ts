@@ -51,7 +51,9 @@ async function whenSettled(queue: Draining['queue']): Promise<void> {
 /** Divides the time of a drain among its steps. Even if a step times out, there is time left for the next step. */
 export function computeDrainTimes(drainTimeoutMs: number, now = Date.now()) {
   return {
-    /** The time until which the queued messages may be stored. Later, the connections are closed all the same. */
+    /**
+     * The time until which queued messages may be stored. Then the connections are closed, even if messages are left.
+     */
     writesUntil: now + drainTimeoutMs * 0.6,
     /** The duration over which the closing of the connections is spread. */
     spreadMs: Math.min(5_000, drainTimeoutMs / 3),

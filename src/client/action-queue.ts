@@ -12,7 +12,7 @@ export interface Action<T = unknown, N extends RequestName = RequestName> {
   id?: string;
   /** Of two actions with the same key, the later one overtakes the earlier one. */
   key?: string;
-  /** Whether the state of the room does not matter to it, so that it may be sent before the room is joined. */
+  /** Whether it may be sent before the room is joined, because it does not depend on the state of the room. */
   isIndependent?: boolean;
   /** The `seq` of each message that it changes. */
   seqs?: readonly number[];
@@ -46,7 +46,7 @@ const maxInternalErrors = 5;
 export class ActionQueue {
   /** By their `client_msg_id`, in the order of sending. */
   readonly messages = new Map<string, QueuedAction>();
-  /** All other actions. */
+  /** The actions that are not messages. */
   readonly changes = new Set<QueuedAction>();
   readonly #connection: RoomConnection;
   readonly #room: QueueRoom;

@@ -111,8 +111,8 @@ export interface Client {
   /** Leaves every room. Pending messages fail with `CLOSED`. */
   close(): void;
   /**
-   * Closes the client and those of other tabs with the same user, and deletes what they have stored. Rejects if the storage
-   * cannot delete it.
+   * Closes this client and the clients of the same user in other tabs, and deletes what they have stored. Rejects if
+   * the storage cannot delete it.
    */
   logout(): Promise<void>;
 }

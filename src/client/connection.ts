@@ -247,7 +247,7 @@ export class Connection implements RoomConnection {
     const token = await fetchToken(this.#options.token, this.limits.tokenMs);
     const user = this.#options.user?.toLowerCase();
     const other = decodeClaims(token)?.user;
-    // Without this, the client would store what one user sees as that of the other.
+    // Without this, the client would store one user's rooms for the other user.
     if (user && other && other !== user) throw new ChatClientError('WRONG_USER', `A token of ${other}, not of ${user}`);
     return token;
   }

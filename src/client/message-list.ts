@@ -11,7 +11,10 @@ export interface MessageListOptions {
   ref: number | string;
   /** The list contains the replies in this thread; without it, the messages that are not in a thread. */
   thread?: number | undefined;
-  /** Where the newest page begins. 0 if the room has no messages; undefined if the newest `seq` is unknown. */
+  /**
+   * The newest page has the messages before this `seq`. 0 if the room has none; undefined if the newest `seq` is
+   * unknown.
+   */
   before?: number | undefined;
   /** The first page has the messages around this `seq`, instead of the newest ones. */
   around?: number | undefined;
@@ -52,9 +55,9 @@ interface Entry {
 export class MessageList {
   hasOlder = true;
   hasNewer: boolean;
-  /** The `before` of the next older page. */
+  /** The `before` with which the next older page is requested. */
   before: number | undefined;
-  /** The `after` of the next newer page. */
+  /** The `after` with which the next newer page is requested. */
   #after: number | undefined;
   readonly #options: MessageListOptions;
   #entries = new Map<number, Entry>();
@@ -193,7 +196,7 @@ export class MessageList {
     }
   }
 
-  /** Call this if `show` may now return something else. */
+  /** Call this if `show` may now return another result for these messages. */
   refresh(seqs: readonly number[]): void {
     for (const seq of seqs) {
       const entry = this.#entries.get(seq);

@@ -20,7 +20,7 @@ export type OfflineState = 'opening' | 'closed' | StorageState;
 
 /** How long clearing the storage may take, and how long it may take to open before it gives the first or next records. */
 const timeoutMs = 2_000;
-/** Changes other than those of unsent messages are written together. */
+/** Unsent messages are written at once. All other changes are collected for this time and written together. */
 const writeDelayMs = 100;
 
 /** Declared here, because the project compiles without the types of the DOM. */
@@ -50,7 +50,7 @@ export class Offline implements ClientPart {
   readonly #inboxes = new Map<ClientInbox, StoredInbox>();
   /** What has changed since it was written. */
   readonly #dirty = new Set<Room | ClientInbox>();
-  /** Operations that belong to no part. */
+  /** Pending operations that concern no single room or inbox, such as the deletion of damaged records. */
   #others: StorageOp[] = [];
   readonly #takeover: Takeover;
   readonly #writer: StorageWriter;
@@ -278,7 +278,7 @@ export class Offline implements ClientPart {
       const { storage, user } = this.#settings;
       this.#stop();
       this.#writer.cancel();
-      // What this tab was just writing may have been written after the other one had deleted everything.
+      // The write of this tab may have followed the deletion by the other tab.
       const cleared = this.#writer.running?.then(() => storage.clear(user)).catch(() => {});
       void Promise.resolve(cleared).then(() => this.#tabs.end());
       this.#host.close();

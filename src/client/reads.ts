@@ -43,7 +43,7 @@ export class Reads {
     this.#room = room;
   }
 
-  /** Includes the user's own marks that the service has not acknowledged yet. The same array until it changes. */
+  /** Includes the user's own marks that the service has not acknowledged yet. Returns the same array until something changes. */
   get all(): readonly ReadReceipt[] {
     const shown = new Map(this.#known);
     const user = this.#user;
@@ -115,7 +115,8 @@ export function addPersonal(room: ReadsRoom, settings: Partial<PersonalSettings>
   return room.queue.add({
     ...{ name: 'room:personal' as const, key: 'personal', isIndependent: true, settings },
     toPayload: (overtaken) =>
-      // Settings that are omitted stay, so those of the overtaken requests are sent too.
+      // The service leaves omitted settings unchanged, so the request must contain the settings of the requests that it
+      // replaces.
       Object.assign(
         { room_id: room.ref },
         ...overtaken.map((other) => (other as Partial<Personal>).settings),

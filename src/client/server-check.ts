@@ -3,7 +3,7 @@ import { type ServiceUrl, toHttpUrl } from './service-url.ts';
 
 const timeoutMs = 1_500;
 
-/** Looks what answers at the URL. Returns undefined if it is the service. */
+/** Checks what answers at the URL. Returns undefined if it is the service. */
 export async function checkServer(serviceUrl: ServiceUrl): Promise<ChatClientError | undefined> {
   const url = toHttpUrl(serviceUrl);
   const abort = new AbortController();

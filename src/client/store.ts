@@ -8,7 +8,7 @@ const lingerMs = 5_000;
  * added, and `stop` some time after the last listener has been removed.
  */
 export abstract class Store<Events extends { change: undefined }, Snapshot extends object> extends Emitter<Events> {
-  /** Called after each change, also of what is not in the snapshot. */
+  /** Called after each change, even if the snapshot does not show it. */
   onTouched?: () => void;
   #snapshot: Snapshot | undefined;
   #isCurrent = false;

@@ -9,7 +9,7 @@ interface SavedMessage {
   id: string;
   content: string;
   options: QueuedMessage['options'];
-  /** When the user has sent it, and its place among those with the same time. */
+  /** When the user has sent it, and its position among the messages with the same time. */
   at: number;
   n: number;
   /** Why it has failed. */

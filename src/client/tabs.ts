@@ -47,7 +47,7 @@ export class Tabs {
   #hasEnded = false;
   readonly #onCheck: () => void;
 
-  /** `name` is that of the storage which they share. */
+  /** `name` is the name of the storage that the tabs share. */
   constructor(
     name: string | undefined,
     user: string,

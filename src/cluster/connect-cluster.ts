@@ -70,7 +70,7 @@ interface ClusterOptions {
   logger: Logger;
 }
 
-/** With Redis, the workers of all nodes are connected through Redis, and those of one node are nothing special. */
+/** With Redis, all workers are connected through Redis, as if each were a node. */
 export async function connectCluster({ settings, link, identify, events, logger }: ClusterOptions): Promise<Cluster> {
   const failed = (error: unknown) => logger.error({ err: error }, 'a change could not be delivered');
   if (settings) {

@@ -11,7 +11,7 @@ type Arguments<C extends Command> = Parameters<SharedCommands[C]>;
 
 const cleanupIntervalMs = 30_000;
 
-/** Counts for all workers of one machine in the memory of the primary process, as Redis does for nodes. */
+/** The counts of all workers of one machine, in the memory of the primary process. Several nodes have them in Redis. */
 export class MemoryStore {
   readonly #sets = new Map<string, Map<string, Entry>>();
   /** The times at which the buckets are full again. */

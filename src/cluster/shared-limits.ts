@@ -21,8 +21,8 @@ export interface ConnectionLeases {
   acquire(user: Uuid, holder: string, maxConnections: number): Promise<'acquired' | 'full' | 'unknown'>;
   release(user: Uuid, holder: string): void;
   /**
-   * Resolves to those of the users who have a connection on any node. Undefined if the store does not answer, or has lost
-   * leases that their nodes may not have renewed yet.
+   * Resolves to the users who have a connection on any node. Undefined if the store does not answer, or has lost leases
+   * that their nodes may not have renewed yet.
    */
   findConnected(users: readonly Uuid[]): Promise<ReadonlySet<Uuid> | undefined>;
 }

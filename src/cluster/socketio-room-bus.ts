@@ -40,7 +40,7 @@ export interface BusEvents {
 const toRoomName = (room: RoomId) => `room:${room}`;
 /** The Socket.IO room that contains the relay sockets of all nodes. */
 const allNodesRoom = 'nodes';
-/** The relay socket of this node alone is in this Socket.IO room. */
+/** The Socket.IO room that contains only the relay socket of one node. */
 const toNodeRoom = (node: string) => `node:${node}`;
 
 function toRecipientRoom(to: Recipients): string {
@@ -117,8 +117,8 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents, node: str
   }
 
   /**
-   * Sent as a call, because a node of an earlier version ignores unknown calls. It would take a message with an unknown
-   * name for a change of the room, and stop delivering.
+   * Sends the event under the name `call`. Nodes of an earlier version ignore calls that they do not know. If the
+   * message had another name, they would handle it as a change of the room, and stop delivering.
    */
   function publishEphemeral(topic: string, to: Recipients, body: object): void {
     remote?.publishDroppable(() =>

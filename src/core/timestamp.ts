@@ -24,8 +24,8 @@ export function toIsoText(at: number): string {
 let lastTimestamp = { at: 0, text: new Date(0).toISOString() };
 
 /**
- * The same, with the text of the last timestamp in a cache. All messages of a commit have the same timestamp, and each
- * message contains it twice.
+ * Formats a timestamp like `toIsoText`, and caches the last text: all messages of a commit have the same timestamp, and
+ * each message contains it twice.
  */
 export function formatTimestamp(at: number): string {
   if (at !== lastTimestamp.at) lastTimestamp = { at, text: toIsoText(at) };

@@ -107,8 +107,8 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
 }
 
 /**
- * Creates the directory, and locks a file in it. This file must be the first in the directory, to report early if the
- * directory cannot be written.
+ * Creates the directory, and locks a file in it. No other file is created before it: if the directory is not writable,
+ * the error comes from here.
  */
 function acquireFileLock(directory: string): ReturnType<typeof lockFile> {
   try {

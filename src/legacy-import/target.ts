@@ -148,7 +148,7 @@ export async function readNames(target: Target, ids: readonly number[]): Promise
   return new Map(rows.map(({ id, name }) => [id, name]));
 }
 
-/** Returns those of the UUIDs that rooms in this service already have. */
+/** Returns the UUIDs of this list that rooms in this service already have. */
 export async function readUuids(target: Target, uuids: readonly Uuid[]): Promise<Set<Uuid>> {
   const rows = await target.query<{ uuid: Uuid }>('select uuid::text as uuid from rooms where uuid = any($1::uuid[])', [
     uuids,

@@ -1,6 +1,6 @@
 import type { Worker } from 'node:cluster';
 
-/** If more than this waits for a worker, it does not keep up, or is frozen. */
+/** A worker does not keep up, or is frozen, if more messages than this wait for it. */
 const maxWaiting = 5_000;
 
 interface ForwardingEvents {

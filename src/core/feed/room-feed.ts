@@ -103,8 +103,8 @@ export class RoomFeed {
 
   /**
    * Answers a live subscriber that joins again. The subscriber remains live, so it misses nothing. `acknowledge` is
-   * called when the feed has reached the snapshot. `later` contains the changes after the snapshot that the subscriber
-   * has already received.
+   * called when the feed has reached the snapshot. The subscriber may then have received changes that are newer than
+   * the snapshot: they are in `later`.
    */
   rejoin<T extends JoinSnapshot>(
     subscriber: Subscriber,

@@ -81,7 +81,7 @@ const ThreadMessageEntity = defineEntity({
   properties: { roomId: roomId(), root: p.bigint('number').primary(), seq: p.bigint('number').primary() },
 });
 
-/** The nil UUID stands for everybody in the room. */
+/** If a message mentions everybody in the room, `grantee` is the nil UUID. */
 const MentionEntity = defineEntity({
   name: 'Mention',
   tableName: 'mentions',

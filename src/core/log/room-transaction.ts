@@ -38,9 +38,9 @@ export class RoomTransaction {
   readonly em: EntityManager;
   readonly entity: RoomEntity;
   /**
-   * The rules of the author, of the user owner, of everybody who may administer, and of the grantees that the caller has
-   * named. No other rule affects what the author may do. A room can have thousands of rules, and they would be read and
-   * compared while everybody else waits for the lock.
+   * The rules of the author, of the user owner, of everybody who may administer, and of the grantees that the caller
+   * has named. No other rule affects what the author may do. The other rules are not read, because a room can have
+   * thousands of them, and everybody else waits for the lock meanwhile.
    */
   readonly rules: PermissionRuleEntity[];
   readonly #grantees: ReadonlySet<Uuid> | 'all';

@@ -22,7 +22,8 @@ export interface DueItems {
   /** Reads what is due now, and later what becomes due. */
   drain(): void;
   /**
-   * Runs `read` while no item is read for the watcher, so the result is not older than what the watcher has received.
+   * Calls `read` when no item of the watcher is being read, and reads none until `read` has ended. The result is
+   * therefore not older than the items that the watcher has received.
    */
   readAlone<T>(watcher: Watcher, read: () => Promise<T>): Promise<T>;
   /** Makes later reads independent of earlier ones, because the database may have lost changes. */

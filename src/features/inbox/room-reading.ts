@@ -7,7 +7,7 @@ import type { Room } from '../../core/room.ts';
 import { toIsoText } from '../../core/timestamp.ts';
 import { toListItem } from '../rooms/list-item.ts';
 
-/** A user for whom an item is read. */
+/** A user whose item is read from the database. */
 export interface Reader {
   user: Uuid;
   entity: Uuid | null;
@@ -90,7 +90,7 @@ export class RoomReading {
   #recent: number[] = [];
   /** The same by emitter. */
   readonly #sentBy = new Map<Uuid, number[]>();
-  /** The newest messages that mention a user or an organisation of the readers. */
+  /** The newest messages that mention a reader or their organisation. */
   readonly #mentions = new Map<Uuid, { seq: number; emitter: Uuid }[]>();
 
   constructor(row: ItemRow, readers: readonly Reader[]) {

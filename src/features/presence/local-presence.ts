@@ -76,7 +76,10 @@ export class LocalPresence implements RoomObserver {
     this.#collaborators.onUsersChange(room);
   }
 
-  /** Without its feed, the node would not receive a ban of an absent user. */
+  /**
+   * Whether a user has left the room a short time ago. If they are banned now, the node learns of it only from the
+   * feed.
+   */
   needsFeed(room: RoomId): boolean {
     return this.#absentByRoom.has(room);
   }

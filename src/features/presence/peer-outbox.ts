@@ -17,7 +17,10 @@ interface Collaborators {
   onStatesSent(node: string): void;
 }
 
-/** Sends the messages of this node to the others. What can wait is sent at the end of the tick, many rooms in a message. */
+/**
+ * Sends messages to the other nodes. Questions and states are sent at the end of the tick, with many rooms in one
+ * message.
+ */
 export class PeerOutbox {
   readonly #collaborators: Collaborators;
   /** The rooms about which all nodes are asked at the end of the tick. */

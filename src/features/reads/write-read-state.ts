@@ -23,7 +23,7 @@ export async function markRead(
   return { stored: stored.then(toReadState) };
 }
 
-/** Changes the settings that the actor has for themselves in a room. */
+/** Changes the actor's personal settings in a room. */
 export async function changePersonal(
   context: AppContext,
   actor: Actor,

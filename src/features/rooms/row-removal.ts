@@ -54,7 +54,7 @@ export interface RowRemoval {
   open(): void;
   /** Call this after this node has deleted a room. */
   wake(): void;
-  /** What waits, when this node last looked. */
+  /** The rooms that waited when this node last looked. */
   readonly waiting: Waiting;
   /** The rows that this node has removed. */
   readonly removedRows: number;

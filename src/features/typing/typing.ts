@@ -31,7 +31,7 @@ export const typingTimeouts: TypingTimeouts = {
   resendMs: 3_000,
 };
 
-/** How often the event that nobody types any more is sent again after it has reached everybody. */
+/** How many times the empty set is sent again after the last user has stopped typing. */
 const maxEmptyResends = 3;
 
 /** In a room with more connections on a node, the node neither sends nor publishes who is typing. */

@@ -10,13 +10,13 @@ type AnyChange = WebhookChange | RoomEvent['data']['changes'][number];
 export interface DeliveredRoom extends Move {
   /** Whether the room has more changes. */
   hasMore: boolean;
-  /** When the last of these changes was made, as an age in ms. Further changes are not older. */
+  /** The age of the last of these changes in ms. Later changes are not older. */
   ageMs: number;
 }
 
 /** The content of one request, without its time. */
 export interface Delivery {
-  /** Is the same for the same endpoint, rooms and revs, and different for others. */
+  /** Two deliveries have the same id only if they have the same endpoint, rooms and revs. */
   id: string;
   rooms: DeliveredRoom[];
   type: WebhookPayload['type'];

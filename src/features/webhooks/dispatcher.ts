@@ -24,7 +24,7 @@ import type { WebhookTimeouts } from './timeouts.ts';
 export interface DispatcherEvents {
   /** A request was answered, or failed after this time. */
   requested(outcome: Outcome, seconds: number): void;
-  /** The endpoint has this many changes; the oldest was made at least this many seconds ago. */
+  /** This many changes were delivered. The oldest of them was made at least this many seconds ago. */
   delivered(changes: number, seconds: number): void;
   /** The endpoint has begun to fail. */
   failing(error: string): void;
@@ -107,7 +107,7 @@ export class Dispatcher {
     };
   }
 
-  /** Call this after the journal is read, because changes before the comparison are found only by it. */
+  /** Call this when the journal is being read: it finds the changes that are made after the comparison. */
   async start(token: string): Promise<void> {
     this.#run = { token, abort: new AbortController() };
     this.#failingMark.expect();
@@ -123,7 +123,7 @@ export class Dispatcher {
     this.#refused.clear();
   }
 
-  /** Begins no request any more. Resolves when those under way are answered. */
+  /** Begins no further requests. Resolves when the requests under way are answered. */
   async finish(): Promise<void> {
     this.#isFinishing = true;
     if (this.#requests > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve));
@@ -218,7 +218,7 @@ export class Dispatcher {
       this.#timer = setTimeout(() => this.#pump(), Math.min(Math.max(1, wakeAt - now), 3_600_000)).unref();
   }
 
-  /** When waiting rooms may be delivered. If requests are under way, their end pumps again. */
+  /** When waiting rooms may be delivered. Infinity if the end of a request decides it: it calls `#pump` again. */
   #getUnblockedAt(now: number): number {
     if (this.#blockedUntil > now) return this.#blockedUntil;
     const { nextAt } = this.#policy;

@@ -58,8 +58,8 @@ export class EndpointPolicy {
   }
 
   /**
-   * Requests that were under way when the first of them failed count as the same failure: `begunAt` is when this one
-   * began. Returns true if the endpoint has answered until now.
+   * Records a failed request that began at `begunAt`. If it began before an earlier failure, both count as one. Returns
+   * true if this is the first failure after an answer.
    */
   failed(now: number, begunAt: number, retryAfterMs = 0): boolean {
     const isFirst = this.#failure === undefined;

@@ -19,7 +19,7 @@ export interface EndpointOptions {
   nodeName: string;
   reports: DispatcherEvents;
   timeouts: WebhookTimeouts;
-  /** Resolves when changes from now on are found in the journal. */
+  /** Resolves when the journal is being read: every later change will be found. */
   startJournal(): Promise<void>;
 }
 

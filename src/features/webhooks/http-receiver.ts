@@ -12,7 +12,9 @@ interface Options {
 
 /** The size of the answer that is read. Only its beginning is logged. */
 const maxAnswerBytes = 16_384;
-/** Below the timeouts of common servers, so that few connections are reused in the moment in which they are closed. */
+/**
+ * Shorter than the timeouts of common servers. Otherwise a connection might be reused just when the server closes it.
+ */
 const idleTimeoutMs = 4_000;
 
 /**
@@ -80,7 +82,7 @@ async function readAnswer(incoming: http.IncomingMessage): Promise<Answer> {
       chunks.push(chunk as Buffer);
     }
   } catch {
-    // The status counts, even if the rest of the answer does not arrive.
+    // The status decides, even if the body of the answer does not arrive.
   }
   const text = Buffer.concat(chunks).toString('utf8').replaceAll(/\s+/g, ' ').trim();
   return { status, retryAfterMs, detail: status >= 300 && text !== '' ? text : undefined };

@@ -89,7 +89,7 @@ const deletedStatement: Statement = {
     )`,
 };
 
-/** Removes positions whose rooms were deleted, and whose events are forgotten or were never recorded. */
+/** Removes the positions of deleted rooms whose events are no longer recorded. */
 const tidyStatement: Statement = {
   name: 'tidy_webhook_positions',
   text: `delete from webhook_positions p where p.webhook = $1::int

@@ -25,10 +25,10 @@ export interface ReadingEndpoint {
   events: ReadonlySet<WebhookEventName> | undefined;
 }
 
-/** What was found about some rooms. Each room is in one of the parts, or it has everything. */
+/** The next delivery of some rooms. A room is in one of the parts, or in none if the endpoint has all its changes. */
 export interface Reading {
   delivery: Delivery | undefined;
-  /** Positions that move without a request, because the endpoint does not want what is between. */
+  /** Rooms whose position moves without a request, because the endpoint has not subscribed to these events. */
   silent: DeliveredRoom[];
   /** Rooms whose next delivery must be a separate request. */
   alone: RoomId[];
@@ -97,7 +97,8 @@ async function createEventDelivery(
       changes: [toSized({ room: { id: room_id, uuid, key, type: roomType, name }, name: type, payload })],
     };
   }
-  // Without an event, the room was created while the endpoint was registered, or longer ago than events are kept.
+  // If the event is missing, the room was created while the endpoint was being registered, or the event has been
+  // forgotten.
   const created = state.created === null ? undefined : (JSON.parse(state.created) as RoomRow & Keyed);
   const snapshot = created ? toSnapshot(created) : await log.snapshot(room_id);
   // A room of a pair may have got its key later.

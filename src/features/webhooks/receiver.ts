@@ -11,7 +11,7 @@ export interface Answer {
 
 /** An HTTP endpoint, or a consumer in the same process. */
 export interface Receiver {
-  /** Rejects if there was no answer. Stops at the abort of the signal. */
+  /** Rejects if there was no answer, or if the signal was aborted. */
   deliver(delivery: Delivery, signal: AbortSignal): Promise<Answer>;
   close(): void;
 }

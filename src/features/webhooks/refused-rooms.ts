@@ -13,7 +13,7 @@ interface RefusedRoom {
   since: number;
   retryAt: number;
   isParked: boolean;
-  /** When the oldest change that the endpoint lacks was made. */
+  /** When the oldest change was made that the endpoint does not have. */
   behindSince: number;
 }
 
@@ -49,7 +49,7 @@ export class RefusedRooms {
     return this.#rooms.has(room);
   }
 
-  /** Takes over what is stored. Returns the rooms that are not refused any more. */
+  /** Replaces the rooms by the stored ones. Returns those that are no longer refused. */
   replace(rows: readonly RefusalRow[], now: number): RoomId[] {
     const before = new Map(this.#rooms);
     this.#rooms.clear();

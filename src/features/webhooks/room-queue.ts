@@ -18,7 +18,7 @@ interface Claimed {
   claim: Claim;
   since: number;
   isAlone: boolean;
-  /** When the first change was made that was noticed after the room was claimed. */
+  /** When the first further change was made, if there was one after the room was claimed. */
   touchedSince: number | undefined;
 }
 
@@ -94,15 +94,16 @@ export class RoomQueue {
   }
 
   /**
-   * Gives a room back. It waits again if the endpoint lacks changes, or if it was touched in the meantime. Does nothing if
-   * the claim does not have the room any more, because then another request may have it.
+   * Gives a room back. It waits again if the endpoint does not have all changes, or if the room has changed meanwhile.
+   * Does nothing if the claim no longer has the room: another request may have claimed it.
    */
   release(claim: Claim, room: RoomId, { isBehind, since, isAlone = false }: Release): void {
     const claimed = this.#claimed.get(room);
     if (claimed?.claim !== claim) return;
     this.#claimed.delete(room);
     if (isBehind) {
-      // The rest was stored later than what the room has waited for, although an imported message can have an older date.
+      // The remaining changes were stored after the one that the room has waited for, even if an imported message has
+      // an older date.
       const waitedSince = Math.min(claimed.since, claimed.touchedSince ?? claimed.since);
       const behindSince = Math.max(since ?? waitedSince, waitedSince);
       if (isAlone) this.#addAlone(room, behindSince);
@@ -120,7 +121,7 @@ export class RoomQueue {
     }
   }
 
-  /** Gives up a room, which does not wait any more. */
+  /** Gives up a room. It does not wait again. */
   forget(claim: Claim, room: RoomId): void {
     if (this.has(claim, room)) this.#claimed.delete(room);
   }

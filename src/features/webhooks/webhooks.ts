@@ -32,7 +32,7 @@ export interface Webhooks {
   readonly parkAfterMs: number;
   /** The endpoints for which this node dispatches. */
   readonly stats: ReadonlyMap<string, EndpointStats>;
-  /** Begins no request any more, and lets other nodes dispatch. */
+  /** Begins no further requests, and lets other nodes dispatch. */
   close(): Promise<void>;
 }
 

@@ -77,8 +77,8 @@ class Distribution implements Observer {
 }
 
 /**
- * A histogram that does its own counting, because that of prom-client is too slow. It extends the class of prom-client
- * only because the registry accepts no other class.
+ * A histogram that counts by itself, because the histogram of prom-client is too slow. It extends the class of
+ * prom-client only because the registry accepts no other class.
  */
 export class FastHistogram extends Histogram {
   readonly #name: string;

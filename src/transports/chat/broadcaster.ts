@@ -15,7 +15,7 @@ export interface FrameReceiver {
   readonly receivesEvents: boolean;
   /** Whether the connection has too many unsent bytes. */
   readonly isCongested: boolean;
-  /** Called if a write to the receiver failed, so that it has missed frames. */
+  /** Called after a failed write: the receiver has missed frames. */
   fail(error: unknown): void;
 }
 

@@ -7,9 +7,9 @@ const minTicksPerInterval = 10;
 export type Pingable = Pick<WebSocket, 'ping' | 'terminate' | 'readyState' | 'OPEN'>;
 
 /**
- * Pings each connection once per interval, counted from its beginning. A connection that has not answered the previous
- * ping is half open and is terminated. Connections that began together are spread over half an interval: to ping thousands of
- * them in one tick would keep the event loop busy for a noticeable time.
+ * Pings each connection once per interval. The first interval begins with the connection. If a connection has not
+ * answered its previous ping, it is half open and is terminated. Connections that begin together are spread over half
+ * an interval, because thousands of pings in one tick would block the event loop for a noticeable time.
  */
 export class Pings {
   readonly #intervalMs: number;

@@ -181,7 +181,10 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     this.#broadcaster.catchUp(this.room, this);
   }
 
-  /** Resolves when the order of the message is fixed. The client receives the echo or an error after the commit. */
+  /**
+   * Resolves when no later message of the client can overtake this one. The client receives the echo or an error after
+   * the commit.
+   */
   async append(
     send: (onStored: (change: MessageChange) => void) => Promise<{ stored: Promise<SentMessage> }>,
     id: Id,

@@ -12,7 +12,7 @@ export interface Mount {
   prefix: string;
 }
 
-/** The `upgrade` listeners that this module adds. They do not mean that the app itself serves upgrades. */
+/** The `upgrade` listeners that this module adds. They are not counted as listeners of the app, which may have none. */
 const placeholders = new WeakSet<object>();
 
 type Emit = (event: string | symbol, ...args: unknown[]) => boolean;

@@ -28,7 +28,7 @@ export class SocketSession implements TokenHolder, SocketConnection {
   readonly #socket: RoomsSocket;
   readonly #live: LiveContext;
   readonly #subscriptions = new Map<RoomId, RoomSubscription>();
-  /** Undefined during the constructor, which ends the session at once if the token is already revoked. */
+  /** Undefined until the constructor has ended. If the token is already revoked, the constructor ends the session. */
   readonly #tokenWatch: TokenWatch | undefined;
   #identity: Identity;
   #invalidTokens = 0;
