@@ -43,7 +43,10 @@ export class Reads {
     this.#room = room;
   }
 
-  /** Includes the user's own marks that the service has not acknowledged yet. Returns the same array until something changes. */
+  /**
+   * Includes the user's own marks that the service has not acknowledged yet. Returns the same array until something
+   * changes.
+   */
   get all(): readonly ReadReceipt[] {
     const shown = new Map(this.#known);
     const user = this.#user;

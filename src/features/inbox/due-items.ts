@@ -10,12 +10,12 @@ import type { Watcher, WatcherIndex } from './watchers.ts';
 const retryMs = 450;
 
 /**
- * The node pauses after each statement for this many times as long as the statement and its events took. The more
+ * After each statement, the node waits this many times as long as the statement and its events took. The more
  * there is to do, the more inboxes share the next statement, which reads each room once for all of them, and the less it
  * delays messages.
  */
-const pauseFactor = 4;
-const maxPauseMs = 150;
+const delayFactor = 4;
+const maxDelayMs = 150;
 
 /** Reads the items that are due and sends them to the inboxes. One statement at a time reads them. */
 export interface DueItems {
@@ -77,7 +77,7 @@ export function createDueItems({ store, index, queue, eventMs, events }: Collabo
       } finally {
         batch = undefined;
       }
-      await sleep(Math.min(maxPauseMs, pauseFactor * (performance.now() - startedAt)), undefined, { ref: false });
+      await sleep(Math.min(maxDelayMs, delayFactor * (performance.now() - startedAt)), undefined, { ref: false });
       if (isClosed) break;
     }
     if (waitMs !== Number.POSITIVE_INFINITY) timer = setTimeout(drain, Math.max(1, waitMs)).unref();
