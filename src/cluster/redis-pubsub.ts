@@ -2,10 +2,27 @@ import { EventEmitter } from 'node:events';
 import { BoundedPublisher, EchoFilter } from './publisher.ts';
 import { createRedisConnection, ErrorReply, type RedisConnection, type RedisKind } from './redis-connection.ts';
 import { type HealthEvents, RedisHealth } from './redis-health.ts';
-import { Subscriptions } from './subscriptions.ts';
+import { type Subscriber, Subscriptions } from './subscriptions.ts';
 
 type ChannelListener = (message: Buffer, channel: Buffer) => void;
-type Subscribe = (redis: RedisConnection, channel: string) => Promise<unknown>;
+/** The commands of one kind of subscription. */
+interface Commands {
+  subscribe(redis: RedisConnection, channel: string, listener: ChannelListener): Promise<unknown>;
+  unsubscribe(redis: RedisConnection, channel: string): Promise<unknown>;
+}
+
+const plainCommands: Commands = {
+  subscribe: (redis, channel, listener) => redis.subscribe(channel, listener, true),
+  unsubscribe: (redis, channel) => redis.unsubscribe(channel),
+};
+const patternCommands: Commands = {
+  subscribe: (redis, pattern, listener) => redis.pSubscribe(pattern, listener, true),
+  unsubscribe: (redis, pattern) => redis.pUnsubscribe(pattern),
+};
+const shardedCommands: Commands = {
+  subscribe: (redis, channel, listener) => redis.sSubscribe(channel, listener, true),
+  unsubscribe: (redis, channel) => redis.sUnsubscribe(channel),
+};
 
 export interface PubSubEvents extends HealthEvents {
   /**
@@ -33,6 +50,8 @@ export class RedisPubSub extends EventEmitter {
   readonly #events: PubSubEvents;
   readonly #publisher: BoundedPublisher<RedisConnection>;
   readonly #subscriptions: Subscriptions;
+  /** By listener. The adapter passes the same listener for the channels of all rooms, which then share one subscriber. */
+  readonly #sharded = new WeakMap<ChannelListener, Subscriber>();
   readonly #health: RedisHealth;
   readonly #echoFilter = new EchoFilter();
   #isDroppable = false;
@@ -126,29 +145,18 @@ export class RedisPubSub extends EventEmitter {
   }
 
   async subscribe(channels: string | string[], listener: ChannelListener): Promise<void> {
-    for (const channel of [channels].flat()) {
-      this.#addSubscription(
-        channel,
-        (redis) => redis.subscribe(channel, this.#guardListener(listener), true),
-        (redis) => redis.unsubscribe(channel),
-      );
-    }
+    const subscriber = this.#createSubscriber(plainCommands, listener);
+    for (const channel of [channels].flat()) this.#subscriptions.add(channel, subscriber);
   }
 
   async pSubscribe(pattern: string, listener: ChannelListener): Promise<void> {
-    this.#addSubscription(
-      pattern,
-      (redis) => redis.pSubscribe(pattern, this.#guardListener(listener), true),
-      (redis) => redis.pUnsubscribe(pattern),
-    );
+    this.#subscriptions.add(pattern, this.#createSubscriber(patternCommands, listener));
   }
 
   async sSubscribe(channel: string, listener: ChannelListener): Promise<void> {
-    this.#addSubscription(
-      channel,
-      (redis) => redis.sSubscribe(channel, this.#guardListener(listener), true),
-      (redis) => redis.sUnsubscribe(channel),
-    );
+    const subscriber = this.#sharded.get(listener) ?? this.#createSubscriber(shardedCommands, listener);
+    this.#sharded.set(listener, subscriber);
+    this.#subscriptions.add(channel, subscriber);
   }
 
   async unsubscribe(channel: string): Promise<void> {
@@ -187,11 +195,12 @@ export class RedisPubSub extends EventEmitter {
     };
   }
 
-  #addSubscription(channel: string, subscribe: Subscribe, unsubscribe: Subscribe): void {
-    this.#subscriptions.add(channel, {
-      subscribe: () => subscribe(this.#subscribeConnection, channel),
-      unsubscribe: () => unsubscribe(this.#subscribeConnection, channel),
-    });
+  #createSubscriber({ subscribe, unsubscribe }: Commands, listener: ChannelListener): Subscriber {
+    const guarded = this.#guardListener(listener);
+    return {
+      subscribe: (channel) => subscribe(this.#subscribeConnection, channel, guarded),
+      unsubscribe: (channel) => unsubscribe(this.#subscribeConnection, channel),
+    };
   }
 
   #open(): RedisConnection {

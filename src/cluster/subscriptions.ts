@@ -1,9 +1,14 @@
+/** How channels are subscribed. Many channels share one of these objects, because a node may have thousands of channels. */
+export interface Subscriber {
+  subscribe(channel: string): Promise<unknown>;
+  unsubscribe(channel: string): Promise<unknown>;
+}
+
 interface Subscription {
   isWanted: boolean;
   isSubscribed: boolean;
   isReconciling: boolean;
-  subscribe: () => Promise<unknown>;
-  unsubscribe: () => Promise<unknown>;
+  subscriber: Subscriber;
 }
 
 export interface SubscriptionEvents {
@@ -38,17 +43,10 @@ export class Subscriptions {
     return this.#failing.size > 0;
   }
 
-  add(channel: string, { subscribe, unsubscribe }: Pick<Subscription, 'subscribe' | 'unsubscribe'>): void {
+  add(channel: string, subscriber: Subscriber): void {
     const existing = this.#channels.get(channel);
-    if (existing) Object.assign(existing, { isWanted: true, subscribe, unsubscribe });
-    else
-      this.#channels.set(channel, {
-        isWanted: true,
-        isSubscribed: false,
-        isReconciling: false,
-        subscribe,
-        unsubscribe,
-      });
+    if (existing) Object.assign(existing, { isWanted: true, subscriber });
+    else this.#channels.set(channel, { isWanted: true, isSubscribed: false, isReconciling: false, subscriber });
     void this.#reconcile(channel);
   }
 
@@ -83,10 +81,10 @@ export class Subscriptions {
     if (!subscription || subscription.isReconciling) return;
     subscription.isReconciling = true;
     while (subscription.isSubscribed !== subscription.isWanted && !this.#hasEnded) {
-      const { isWanted } = subscription;
+      const { isWanted, subscriber } = subscription;
       const connection = this.#connection;
       try {
-        await (isWanted ? subscription.subscribe() : subscription.unsubscribe());
+        await (isWanted ? subscriber.subscribe(channel) : subscriber.unsubscribe(channel));
         if (connection !== this.#connection) continue;
         subscription.isSubscribed = isWanted;
         this.#clearFailure(subscription);
