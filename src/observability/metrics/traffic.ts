@@ -1,10 +1,10 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Histogram, type Registry } from 'prom-client';
 import { ErrorCode } from '../../core/errors.ts';
 import type { Contract } from '../../core/feature.ts';
 import { type LimitEvents, type LimitName, limitNames } from '../../core/limits/request-limits.ts';
 import type { HttpMetrics } from '../../transports/http/request-metrics.ts';
 import type { LiveMetrics, LiveTransport } from '../../transports/live-context.ts';
-import { type Cell, registerCounter } from './fast-metrics.ts';
+import { type Cell, registerCounter, registerGauge } from './fast-metrics.ts';
 
 const transports: readonly LiveTransport[] = ['socketio', 'chat'];
 
@@ -28,17 +28,21 @@ export function createTrafficMetrics(
   http: HttpMetrics;
   limits: LimitEvents;
 } {
-  const open = new Gauge({
+  const open = { socketio: 0, chat: 0 };
+  const opened = { socketio: 0, chat: 0 };
+  registerGauge({
     name: 'nano_messaging_connections',
     help: 'Live connections with a token, and connections on /chat that have no token yet.',
     labelNames: ['transport'],
     registers,
+    read: () => transports.map((transport): Cell => [{ transport }, open[transport]]),
   });
-  const opened = new Counter({
+  registerCounter({
     name: 'nano_messaging_connections_opened_total',
     help: 'Live connections that were accepted.',
     labelNames: ['transport'],
     registers,
+    read: () => transports.map((transport): Cell => [{ transport }, opened[transport]]),
   });
   const slowConsumers = new Counter({
     name: 'nano_messaging_slow_consumers_closed_total',
@@ -46,10 +50,7 @@ export function createTrafficMetrics(
     labelNames: ['transport'],
     registers,
   });
-  for (const transport of transports) {
-    open.set({ transport }, 0);
-    for (const counter of [opened, slowConsumers]) counter.inc({ transport }, 0);
-  }
+  for (const transport of transports) slowConsumers.inc({ transport }, 0);
   const refusals = new Counter({
     name: 'nano_messaging_refusals_total',
     help: 'Requests that were refused, by error code.',
@@ -62,10 +63,12 @@ export function createTrafficMetrics(
   return {
     live: {
       connected(transport) {
-        open.inc({ transport });
-        opened.inc({ transport });
+        open[transport] += 1;
+        opened[transport] += 1;
       },
-      disconnected: (transport) => open.dec({ transport }),
+      disconnected(transport) {
+        open[transport] -= 1;
+      },
       requested: createLiveRequestCounter(registers, listNames(contracts)),
       refused: (transport, code) => refusals.inc({ transport, code }),
       closedSlowConsumer: (transport) => slowConsumers.inc({ transport }),
