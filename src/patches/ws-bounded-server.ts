@@ -11,9 +11,20 @@ import type { Duplex } from 'node:stream';
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
 import { closeCodes } from '../core/errors.ts';
 import { closeTimeoutMs } from '../core/limits/transport-limits.ts';
+import { compactListeners } from './events-compact-listeners.ts';
+import { spreadEnd } from './ws-spread-ends.ts';
 
 /** How many pings and pongs a connection may send per second. */
 export const maxControlFramesPerSecond = 60;
+
+/** A client that has left more unread gets no pongs: they would wait behind the rest, and need memory until then. */
+const maxUnreadBytes = 1_048_576;
+
+interface BoundedServerOptions extends ServerOptions {
+  maxPayload: number;
+  /** Called for each pong. An option, because a listener on every connection would need more memory. */
+  onPong?: (webSocket: WebSocket) => void;
+}
 
 /**
  * The WebSocket server of both live transports. It limits how much memory a client can use, from the first byte of its
@@ -22,10 +33,11 @@ export const maxControlFramesPerSecond = 60;
  */
 export class BoundedWebSocketServer extends WebSocketServer {
   readonly #controlFrames = new Map<WebSocket, number>();
-  /** All connections share this one listener, which saves memory. */
-  readonly #onControlFrame: (this: WebSocket) => void;
+  /** All connections share these listeners, which saves memory. */
+  readonly #onPing: (this: WebSocket, data: Buffer) => void;
+  readonly #onPong: (this: WebSocket) => void;
 
-  constructor(options: ServerOptions & { maxPayload: number }) {
+  constructor({ onPong, ...options }: BoundedServerOptions) {
     const { payload, fragments, chunks } = computeReceiverLimits(options.maxPayload);
     // This is a separate object, because the types of `ws` do not declare all of these options yet.
     const bounds = {
@@ -34,10 +46,16 @@ export class BoundedWebSocketServer extends WebSocketServer {
       maxBufferedChunks: chunks,
       closeTimeout: closeTimeoutMs,
     };
-    super({ ...options, ...bounds, perMessageDeflate: false });
+    // These options save memory. Both transports have lists of their connections, and the class answers pings itself.
+    super({ ...options, ...bounds, perMessageDeflate: false, clientTracking: false, autoPong: false });
     const count = (webSocket: WebSocket) => this.#countControlFrame(webSocket);
-    this.#onControlFrame = function () {
+    this.#onPing = function (data) {
       count(this);
+      if (this.readyState === this.OPEN && this.bufferedAmount <= maxUnreadBytes) this.pong(data);
+    };
+    this.#onPong = function () {
+      count(this);
+      onPong?.(this);
     };
   }
 
@@ -48,8 +66,10 @@ export class BoundedWebSocketServer extends WebSocketServer {
     callback: (webSocket: WebSocket, request: IncomingMessage) => void,
   ): void {
     super.handleUpgrade(request, socket, head, (webSocket, upgraded) => {
-      webSocket.on('ping', this.#onControlFrame).on('pong', this.#onControlFrame);
+      webSocket.on('ping', this.#onPing).on('pong', this.#onPong);
+      spreadEnd(socket);
       callback(webSocket, upgraded);
+      compactListeners(webSocket);
     });
   }
 

@@ -14,7 +14,10 @@ export type Pingable = Pick<WebSocket, 'ping' | 'terminate' | 'readyState' | 'OP
 export class Pings {
   readonly #intervalMs: number;
   readonly #ticksPerInterval: number;
-  /** When each connection is pinged next. In this order, because a connection that was pinged moves to the end. */
+  /**
+   * When each connection is pinged next, in whole ms, which need less memory. In this order, because a connection that was
+   * pinged moves to the end.
+   */
   readonly #dueAt = new Map<Pingable, number>();
   readonly #awaitingPong = new WeakSet<Pingable>();
   readonly #timer: NodeJS.Timeout;
@@ -26,7 +29,7 @@ export class Pings {
   }
 
   add(connection: Pingable): void {
-    this.#dueAt.set(connection, performance.now() + this.#intervalMs);
+    this.#dueAt.set(connection, Math.round(performance.now() + this.#intervalMs));
   }
 
   remove(connection: Pingable): void {
@@ -42,7 +45,7 @@ export class Pings {
   }
 
   #pingDue(): void {
-    const now = performance.now();
+    const now = Math.round(performance.now());
     let remaining = Math.ceil((2 * this.#dueAt.size) / this.#ticksPerInterval);
     for (const [connection, dueAt] of this.#dueAt) {
       if (dueAt > now || remaining-- === 0) return;

@@ -30,9 +30,13 @@ export function serveChat(
   broadcaster: ChatBroadcaster,
   ioPath: string,
 ): ChatServer {
-  const server = new BoundedWebSocketServer({ noServer: true, maxPayload: unauthenticatedFrameBytes });
   const sessions = new Map<WebSocket, ChatSession>();
   const pings = new Pings(live.pingIntervalMs);
+  const server = new BoundedWebSocketServer({
+    noServer: true,
+    maxPayload: unauthenticatedFrameBytes,
+    onPong: (webSocket) => pings.receivePong(webSocket),
+  });
 
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const path = getPath(request);
@@ -41,8 +45,11 @@ export function serveChat(
     if (!live.isAllowedOrigin(request)) return rejectUpgrade(socket, '403 Forbidden', {}, formatOriginError(request));
     if (live.context.isDraining) return rejectUpgrade(socket, '503 Service Unavailable', drainingHeaders);
     // Until `ws` takes over the socket, an unhandled 'error' event would end the process.
-    socket.on('error', () => socket.destroy());
-    server.handleUpgrade(request, socket, head, (webSocket) => accept(webSocket));
+    socket.on('error', destroyOnError);
+    server.handleUpgrade(request, socket, head, (webSocket) => {
+      socket.off('error', destroyOnError);
+      accept(webSocket);
+    });
   });
 
   function accept(webSocket: WebSocket): void {
@@ -52,7 +59,7 @@ export function serveChat(
     );
     pings.add(webSocket);
     live.metrics.connected('chat');
-    webSocket.on('message', onMessage).on('pong', onPong).on('error', onError).on('close', onClose);
+    webSocket.on('message', onMessage).on('error', onError).on('close', onClose);
   }
 
   // All connections share these functions. A closure for each connection would need more memory than its session.
@@ -60,9 +67,6 @@ export function serveChat(
     // `ws` checks only text frames.
     if (isBinary && !isUtf8(data)) sessions.get(this)?.onInvalidUtf8();
     else sessions.get(this)?.onFrame(data.toString());
-  }
-  function onPong(this: WebSocket): void {
-    pings.receivePong(this);
   }
   /** A 'close' event follows every error, so there is nothing to clean up here. */
   function onError(error: Error): void {
@@ -100,6 +104,10 @@ export function serveChat(
       server.close();
     },
   };
+}
+
+function destroyOnError(this: Duplex): void {
+  this.destroy();
 }
 
 function formatOriginError({ headers }: IncomingMessage): object {

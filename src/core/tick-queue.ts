@@ -1,0 +1,29 @@
+/**
+ * Runs many small tasks in the order in which they were added: a few per tick, and everything else that
+ * has happened in between. So a thousand tasks at once do not delay other work noticeably.
+ */
+export class TickQueue<T> {
+  readonly #maxPerTick: number;
+  readonly #run: (item: T) => void;
+  #items: T[] = [];
+  /** The index of the next item. */
+  #next = 0;
+
+  /** `run` must not throw. */
+  constructor(maxPerTick: number, run: (item: T) => void) {
+    this.#maxPerTick = maxPerTick;
+    this.#run = run;
+  }
+
+  add(item: T): void {
+    if (this.#items.push(item) === 1) setImmediate(() => this.#runSome());
+  }
+
+  #runSome(): void {
+    const end = Math.min(this.#next + this.#maxPerTick, this.#items.length);
+    while (this.#next < end) this.#run(this.#items[this.#next++]!);
+    if (this.#next < this.#items.length) return void setImmediate(() => this.#runSome());
+    this.#items = [];
+    this.#next = 0;
+  }
+}

@@ -1,0 +1,34 @@
+import { expect } from 'chai';
+import { TickQueue } from '../../../src/core/tick-queue.ts';
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+describe('TickQueue', () => {
+  it('runs a limited number of tasks per turn, in their order', async () => {
+    const done: number[] = [];
+    const queue = new TickQueue<number>(2, (item) => void done.push(item));
+    for (const item of [1, 2, 3, 4, 5]) queue.add(item);
+    expect(done).to.deep.equal([]);
+    const perTurn: number[] = [];
+    for (let turns = 0; turns < 4; turns++) {
+      await turn();
+      perTurn.push(done.length);
+    }
+    expect(done).to.deep.equal([1, 2, 3, 4, 5]);
+    expect(perTurn).to.deep.equal([2, 4, 5, 5]);
+  });
+
+  it('runs a task that is added while others run, and one that is added when all have run', async () => {
+    const done: number[] = [];
+    const queue = new TickQueue<number>(10, (item) => {
+      done.push(item);
+      if (item < 3) queue.add(item + 1);
+    });
+    queue.add(1);
+    for (let turns = 0; turns < 3; turns++) await turn();
+    expect(done).to.deep.equal([1, 2, 3]);
+    queue.add(7);
+    await turn();
+    expect(done).to.deep.equal([1, 2, 3, 7]);
+  });
+});
