@@ -12,9 +12,9 @@ export interface ConnectionLimits {
   awaitToken(close: () => void): () => void;
   /**
    * Counts a connection of the user, or throws `TOO_MANY_CONNECTIONS`. The limit applies to all nodes together, or to
-   * this node alone if there is no Redis or Redis does not answer. Returns a function that ends the count.
+   * this node alone if there is no Redis or Redis does not answer.
    */
-  admit(user: Uuid): Promise<() => void>;
+  admit(user: Uuid): Promise<Admission>;
   /**
    * Resolves to whether each of the users has a live connection on any node; null if it cannot be known. After the death of a node,
    * its users count as connected for up to 45 s.
@@ -22,6 +22,12 @@ export interface ConnectionLimits {
   findConnected(users: readonly Uuid[]): Promise<ReadonlyMap<Uuid, boolean | null>>;
   /** The number of connections that have no token yet. */
   readonly unauthenticated: number;
+}
+
+/** A connection that is counted as a connection of its user. */
+export interface Admission {
+  /** Ends the count. A second call has no effect. */
+  release(): void;
 }
 
 interface Limits {
@@ -32,6 +38,7 @@ interface Limits {
 export function createConnectionLimits(limits: Limits, leases?: ConnectionLeases): ConnectionLimits {
   const unauthenticated = new Set<() => void>();
   const perUser = new Map<Uuid, number>();
+  const shared = { perUser, leases };
   const maxPerUser = limits.connectionsPerUser;
   let admitted = 0;
 
@@ -59,18 +66,9 @@ export function createConnectionLimits(limits: Limits, leases?: ConnectionLeases
     async admit(user) {
       const holder = String(admitted++);
       // The connection is counted before the `await`. Otherwise two simultaneous connections could both pass the limit.
-      perUser.set(user, (perUser.get(user) ?? 0) + 1);
-      let isCounted = true;
-      const release = () => {
-        if (!isCounted) return;
-        isCounted = false;
-        const left = (perUser.get(user) ?? 1) - 1;
-        if (left > 0) perUser.set(user, left);
-        else perUser.delete(user);
-        leases?.release(user, holder);
-      };
-      if (!(await isFull(user, holder))) return release;
-      release();
+      const admission = new CountedConnection(shared, user, holder);
+      if (!(await isFull(user, holder))) return admission;
+      admission.release();
       throw new ChatError('TOO_MANY_CONNECTIONS', {
         message: `This user has ${maxPerUser} connections, the maximum; close one and connect again`,
       });
@@ -86,4 +84,34 @@ export function createConnectionLimits(limits: Limits, leases?: ConnectionLeases
       return unauthenticated.size;
     },
   };
+}
+
+interface Shared {
+  perUser: Map<Uuid, number>;
+  leases: ConnectionLeases | undefined;
+}
+
+/** Each connection has one of these objects, so it has few fields. */
+class CountedConnection implements Admission {
+  readonly #shared: Shared;
+  readonly #user: Uuid;
+  readonly #holder: string;
+  #isCounted = true;
+
+  constructor(shared: Shared, user: Uuid, holder: string) {
+    this.#shared = shared;
+    this.#user = user;
+    this.#holder = holder;
+    shared.perUser.set(user, (shared.perUser.get(user) ?? 0) + 1);
+  }
+
+  release(): void {
+    if (!this.#isCounted) return;
+    this.#isCounted = false;
+    const { perUser, leases } = this.#shared;
+    const left = (perUser.get(this.#user) ?? 1) - 1;
+    if (left > 0) perUser.set(this.#user, left);
+    else perUser.delete(this.#user);
+    leases?.release(this.#user, this.#holder);
+  }
 }

@@ -1,8 +1,10 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { decodeJwt, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'jose';
+import { LRUCache } from 'lru-cache';
 import { Strategy } from 'passport-jwt';
 import { z } from 'zod';
 import type { Config, TokenKeys } from '../config/config.ts';
+import type { Actor } from '../core/authorization.ts';
 import { ChatError } from '../core/errors.ts';
 import { nilUuid, Uuid } from '../core/ids.ts';
 import type { Identity } from './identity.ts';
@@ -83,6 +85,15 @@ function assertAlreadyValid({ nbf, iat }: { nbf: number; iat: number }): void {
   }
 }
 
+const sharedStrings = new LRUCache<string, string>({ max: 4_096 });
+
+/** Returns an equal string. The connections of an organisation then keep one string in memory, and not one each. */
+function shareString(text: string): string {
+  const shared = sharedStrings.get(text);
+  if (shared === undefined) sharedStrings.set(text, text);
+  return shared ?? text;
+}
+
 function parseIdentity(payload: unknown): Identity {
   const claims = Claims.safeParse(payload);
   if (!claims.success) {
@@ -101,14 +112,14 @@ function parseIdentity(payload: unknown): Identity {
   }
   assertAlreadyValid({ nbf, iat });
   const scopes = typeof scope === 'string' ? scope.split(' ') : [];
-  const actor = {
+  const actor: Actor = {
     user: user.data,
-    entity: entityUUID ?? null,
+    entity: entityUUID ? shareString(entityUUID) : null,
     level: levelOnEntity ?? 0,
     mayCreateRooms: scopes.includes('rooms:create'),
-    ...(scopes.includes('receipts:hidden') && { hidesReceipts: true }),
-    ...(scopes.includes('presence:hidden') && { hidesPresence: true }),
   };
+  if (scopes.includes('receipts:hidden')) actor.hidesReceipts = true;
+  if (scopes.includes('presence:hidden')) actor.hidesPresence = true;
   return {
     actor,
     issuedAt: iat,

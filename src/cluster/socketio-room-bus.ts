@@ -70,7 +70,6 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents, node: str
   const upListeners = new Set<() => void>();
   const signalListeners = new Map<Signal, Set<() => void>>();
   const missedListeners = new Set<(rooms?: readonly RoomId[]) => void>();
-  const listeners = new Map<RoomId, number>();
   let newlySubscribed: RoomId[] = [];
   let hasLost = false;
   let remote: { namespace: Namespace; relayId: string; publishDroppable: PublishDroppable } | undefined;
@@ -145,20 +144,14 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents, node: str
         broadcast(toRoomName(envelope.room_id), 'change', envelope);
       },
       subscribe(room, listener) {
-        const unsubscribe = local.subscribe(room, listener);
-        const before = listeners.get(room) ?? 0;
-        listeners.set(room, before + 1);
-        if (before === 0) remote?.namespace.adapter.addAll(remote.relayId, new Set([toRoomName(room)]));
-        let isSubscribed = true;
-        return () => {
-          if (!isSubscribed) return;
-          isSubscribed = false;
-          unsubscribe();
-          const left = (listeners.get(room) ?? 1) - 1;
-          if (left > 0) return void listeners.set(room, left);
-          listeners.delete(room);
-          remote?.namespace.adapter.del(remote.relayId, toRoomName(room));
-        };
+        const isFirst = !local.rooms.has(room);
+        local.subscribe(room, listener);
+        if (isFirst) remote?.namespace.adapter.addAll(remote.relayId, new Set([toRoomName(room)]));
+      },
+      unsubscribe(room, listener) {
+        if (!local.rooms.has(room)) return;
+        local.unsubscribe(room, listener);
+        if (!local.rooms.has(room)) remote?.namespace.adapter.del(remote.relayId, toRoomName(room));
       },
       onMissed(listener) {
         missedListeners.add(listener);
@@ -195,14 +188,14 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents, node: str
       // to `except`, so that this node does not receive its own messages again.
       namespace.adapter.addAll(
         relaySocket.id,
-        new Set([relaySocket.id, allNodesRoom, toNodeRoom(node), ...[...listeners.keys()].map(toRoomName)]),
+        new Set([relaySocket.id, allNodesRoom, toNodeRoom(node), ...[...local.rooms.keys()].map(toRoomName)]),
       );
     },
     onSubscribed(channel) {
       // The channel of the classic adapter is a pattern for all rooms, so messages of any room may have been missed.
       if (channel.endsWith('*')) return notifyMissed();
       const room = Number(/#room:(\d+)#$/.exec(channel)?.[1] ?? Number.NaN);
-      if (!listeners.has(room)) return;
+      if (!local.rooms.has(room)) return;
       if (newlySubscribed.push(room) > 1) return;
       setImmediate(() => {
         const rooms = newlySubscribed;

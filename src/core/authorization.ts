@@ -31,6 +31,11 @@ export interface RoomOwnership {
   level_admin: number;
 }
 
+/** Drops the other fields of a room, so that they do not stay in memory. */
+export function pickOwnership({ type, user_owner, entity_owner, level_admin }: RoomOwnership): RoomOwnership {
+  return { type, user_owner, entity_owner, level_admin };
+}
+
 export interface Rule {
   entity_UUID: Uuid;
   kind: RuleKind;

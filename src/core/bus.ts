@@ -1,5 +1,6 @@
 import type { RoomId } from './ids.ts';
 import type { BusMessage } from './log/change.ts';
+import { SmallSet } from './small-set.ts';
 
 export type Origin = 'here' | 'remote';
 
@@ -12,8 +13,9 @@ export type BusListener = (busMessage: BusMessage, origin: Origin) => void;
  */
 export interface RoomBus {
   publish(busMessage: BusMessage): void;
-  /** Returns a function that unsubscribes. */
-  subscribe(room: RoomId, listener: BusListener): () => void;
+  /** A second subscription of the same listener to the same room has no effect. */
+  subscribe(room: RoomId, listener: BusListener): void;
+  unsubscribe(room: RoomId, listener: BusListener): void;
   /**
    * Calls the listener when messages from other nodes may have been lost. Without `rooms`, all rooms may be affected.
    * The listener is also called once for each new subscription, when it has become active on the other nodes: messages
@@ -28,11 +30,13 @@ export interface RoomBus {
  */
 export interface LocalRoomBus extends RoomBus {
   publish(busMessage: BusMessage, origin?: Origin): void;
+  /** The rooms that have listeners. */
+  readonly rooms: Pick<ReadonlyMap<RoomId, unknown>, 'has' | 'keys'>;
 }
 
 /** If a listener throws, the other listeners are still called. */
 export function createLocalRoomBus(onError: (error: unknown) => void): LocalRoomBus {
-  const listeners = new Map<RoomId, Set<BusListener>>();
+  const listeners = new Map<RoomId, SmallSet<BusListener>>();
   return {
     publish(busMessage, origin = 'here') {
       for (const listener of listeners.get(busMessage.room_id) ?? []) {
@@ -44,13 +48,14 @@ export function createLocalRoomBus(onError: (error: unknown) => void): LocalRoom
       }
     },
     subscribe(room, listener) {
-      const roomListeners = listeners.get(room) ?? new Set();
+      const roomListeners = listeners.get(room) ?? new SmallSet();
       listeners.set(room, roomListeners.add(listener));
-      return () => {
-        roomListeners.delete(listener);
-        if (roomListeners.size === 0 && listeners.get(room) === roomListeners) listeners.delete(room);
-      };
+    },
+    unsubscribe(room, listener) {
+      const roomListeners = listeners.get(room);
+      if (roomListeners?.delete(listener) && roomListeners.size === 0) listeners.delete(room);
     },
     onMissed: () => () => {},
+    rooms: listeners,
   };
 }

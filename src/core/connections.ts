@@ -47,8 +47,8 @@ export interface SocketConnection {
    */
   assertMayJoin(room: RoomId | undefined): void;
   findSubscriber(room: RoomId): Subscriber | undefined;
-  /** Calls `join` with a new subscriber. `join` has to resolve to the function that ends the subscription. */
-  subscribe(room: RoomId, join: (subscriber: Subscriber) => Promise<() => void>): Promise<void>;
+  /** Calls `join` with a new subscriber. If the promise of `join` resolves, the subscriber is in the feed of the room. */
+  subscribe(room: RoomId, join: (subscriber: Subscriber) => Promise<void>): Promise<void>;
   unsubscribe(room: RoomId): void;
   /**
    * From now on, the connection receives the room's ephemeral events of this topic, until it leaves the room. Has no
@@ -82,10 +82,10 @@ export interface SelectedRoom extends Subscriber {
   /** Whether the connection receives every change and ephemeral events, or only messages without tombstones. */
   readonly receivesEvents: boolean;
   /**
-   * Calls `join` to subscribe. `join` has to call `onJoined` with the state of the room, and to resolve to the function
-   * that ends the subscription.
+   * Calls `join` to subscribe. `join` has to call `onJoined` with the state of the room. If its promise resolves, the
+   * subscriber is in the feed of the room.
    */
-  join(join: (onJoined: (joined: JoinResult) => void) => Promise<() => void>, id: CommandId | undefined): Promise<void>;
+  join(join: (onJoined: (joined: JoinResult) => void) => Promise<void>, id: CommandId | undefined): Promise<void>;
   /** Answers a `select_room` command for the room that is selected already, and switches events on or off. */
   confirm(receivesEvents: boolean, id: CommandId | undefined): void;
   /**

@@ -39,12 +39,15 @@ const packetsPerBody = 2_000;
 const maxProbes = 3;
 
 interface Limits {
+  /** The limit of the configuration for the frames of connections with a token. */
+  frameBytes: number;
   messageBytes: number;
   polling: PollingLimits;
 }
 
 const limitsByConnection = new WeakMap<Connection, Limits>();
-const frameBytesByConnection = new WeakMap<Connection, number>();
+/** All connections with the same `frameBytes` share these objects, to save memory. */
+const limitsByFrameBytes = new Map<number, { token: Limits; 'no token': Limits }>();
 const probes = new WeakMap<object, number>();
 /** For each connection, the total bytes of the attachments that have arrived for the current packet. */
 const attachments = new Map<Connection, number>();
@@ -53,9 +56,9 @@ const attachments = new Map<Connection, number>();
  * Limits how much memory a new connection can use with the data that it sends. At first, the connection has no token.
  */
 export function boundReceiving(connection: Connection, frameBytes: number): void {
-  frameBytesByConnection.set(connection, frameBytes);
+  limitsByConnection.set(connection, findLimits(frameBytes, 'no token'));
   boundPolling(connection, unauthenticatedPolling);
-  limitReceiving(connection, 'no token');
+  applyLimits.call(connection);
   connection.on('upgrading', limitProbes as () => void);
   connection.on('upgrade', applyLimits);
   connection.on('packet', limitAttachments as () => void);
@@ -64,15 +67,23 @@ export function boundReceiving(connection: Connection, frameBytes: number): void
 
 /** Sets the limits of a connection. Without a token, the limits are small and independent of the configuration. */
 export function limitReceiving(connection: Connection, state: 'token' | 'no token'): void {
-  const frameBytes = frameBytesByConnection.get(connection) ?? 0;
-  const polling = { bodyBytes: framesPerBody * frameBytes, packetBytes: frameBytes, packets: packetsPerBody };
-  limitsByConnection.set(
-    connection,
-    state === 'token'
-      ? { messageBytes: frameBytes, polling }
-      : { messageBytes: unauthenticatedMessageBytes, polling: unauthenticatedPolling },
-  );
+  const { frameBytes } = limitsByConnection.get(connection)!;
+  limitsByConnection.set(connection, findLimits(frameBytes, state));
   applyLimits.call(connection);
+}
+
+function findLimits(frameBytes: number, state: 'token' | 'no token'): Limits {
+  const known = limitsByFrameBytes.get(frameBytes) ?? createLimits(frameBytes);
+  limitsByFrameBytes.set(frameBytes, known);
+  return known[state];
+}
+
+function createLimits(frameBytes: number) {
+  const polling = { bodyBytes: framesPerBody * frameBytes, packetBytes: frameBytes, packets: packetsPerBody };
+  return {
+    token: { frameBytes, messageBytes: frameBytes, polling },
+    'no token': { frameBytes, messageBytes: unauthenticatedMessageBytes, polling: unauthenticatedPolling },
+  };
 }
 
 /** Applies the limits of the connection to its current transport. Also called after an upgrade to another transport. */
@@ -103,7 +114,7 @@ function limitAttachments(this: Connection, { type, data }: { type: string; data
     if (attachments.size > 0) attachments.delete(this);
     return;
   }
-  const frameBytes = frameBytesByConnection.get(this) ?? 0;
+  const { frameBytes } = limitsByConnection.get(this)!;
   const bytes = (attachments.get(this) ?? 0) + data.length;
   attachments.set(this, bytes);
   if (frameBytes > 0 && bytes > frameBytes) this.close(true);

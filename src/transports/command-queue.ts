@@ -15,9 +15,12 @@ export interface QueuedRequests {
   bytes: number;
 }
 
+/** The predecessor of the first request of a queue. All queues share it, because most of them are empty. */
+const nothing: Promise<unknown> = Promise.resolve();
+
 /** The requests of one connection, handled one after the other in the order in which they arrive. */
 export class CommandQueue {
-  #last: Promise<unknown> = Promise.resolve();
+  #last = nothing;
   #size = 0;
   #bytes = 0;
   readonly #nodeTotal: QueuedRequests;
@@ -51,6 +54,7 @@ export class CommandQueue {
   #count(requests: number, bytes: number): void {
     this.#size += requests;
     this.#bytes += bytes;
+    if (this.#size === 0) this.#last = nothing;
     this.#nodeTotal.count += requests;
     this.#nodeTotal.bytes += bytes;
   }

@@ -32,15 +32,20 @@ interface ReceivedChange {
   origin: Origin;
 }
 
+/** The feed that a sequencer delivers to. An interface instead of callbacks, because each room would need its own closures. */
+export interface SequencedFeed {
+  readonly room: RoomId;
+  /** How many subscribers have gone live so far. */
+  readonly joins: number;
+  deliver(change: Change, origin: ChangeOrigin): void;
+  /** Called if the next change in the log is of a kind that this version does not know. */
+  onUnknownKind(error: UnknownChangeKindError): void;
+}
+
 interface Collaborators {
-  room: RoomId;
+  feed: SequencedFeed;
   log: Pick<RoomLog, 'changes'>;
   events: SequencerEvents;
-  deliver: (change: Change, origin: ChangeOrigin) => void;
-  /** Called if the next change in the log is of a kind that this version does not know. */
-  onUnknownKind: (error: UnknownChangeKindError) => void;
-  /** How many subscribers have gone live so far. */
-  countJoins: () => number;
 }
 
 /** How long missing changes may still arrive on the bus before they are read from the log. */
@@ -55,29 +60,23 @@ const maxEarly = 2_000;
  * from the log.
  */
 export class ChangeSequencer {
-  readonly #room: RoomId;
+  readonly #feed: SequencedFeed;
   readonly #log: Pick<RoomLog, 'changes'>;
   readonly #events: SequencerEvents;
-  readonly #deliver: Collaborators['deliver'];
-  readonly #onUnknownKind: Collaborators['onUnknownKind'];
-  readonly #countJoins: Collaborators['countJoins'];
   /** The position of the last delivered change; undefined until `startAt` is called. */
   #position: Position | undefined;
   /** The highest known `rev` of the log. */
   #headRev = 0;
-  /** Changes that arrived before their predecessors, by `rev`. */
-  readonly #early = new Map<number, ReceivedChange>();
+  /** Changes that arrived before their predecessors, by `rev`. Undefined until there is one, to save memory. */
+  #early: Map<number, ReceivedChange> | undefined;
   #gapTimer: NodeJS.Timeout | undefined;
   #runningRepair: Promise<void> | undefined;
   #hasEnded = false;
 
-  constructor({ room, log, events, deliver, onUnknownKind, countJoins }: Collaborators) {
-    this.#room = room;
+  constructor({ feed, log, events }: Collaborators) {
+    this.#feed = feed;
     this.#log = log;
     this.#events = events;
-    this.#deliver = deliver;
-    this.#onUnknownKind = onUnknownKind;
-    this.#countJoins = countJoins;
   }
 
   get position(): Position | undefined {
@@ -87,7 +86,7 @@ export class ChangeSequencer {
   /** Starts to deliver the changes after this position, including those that have already been received. */
   startAt(position: Position): void {
     this.#position = position;
-    for (const rev of this.#early.keys()) if (rev <= position.rev) this.#early.delete(rev);
+    for (const rev of this.#early?.keys() ?? []) if (rev <= position.rev) this.#early!.delete(rev);
     this.#deliverEarly();
     this.expectHead(position.rev);
   }
@@ -99,8 +98,9 @@ export class ChangeSequencer {
     if (deliveredRev !== undefined && rev === deliveredRev + 1) {
       this.#advance(change, origin);
       this.#deliverEarly();
-    } else if (this.#early.size < maxEarly) {
-      this.#early.set(rev, { change, origin });
+    } else {
+      this.#early ??= new Map();
+      if (this.#early.size < maxEarly) this.#early.set(rev, { change, origin });
     }
     this.expectHead(rev);
   }
@@ -131,7 +131,7 @@ export class ChangeSequencer {
   end(): void {
     this.#hasEnded = true;
     clearTimeout(this.#gapTimer);
-    this.#early.clear();
+    this.#early = undefined;
   }
 
   get #isBehind(): boolean {
@@ -140,19 +140,20 @@ export class ChangeSequencer {
 
   #advance(change: Change, origin: ChangeOrigin): void {
     this.#position = { room_id: change.room_id, rev: change.rev, at: change.at };
-    this.#deliver(change, origin);
+    this.#feed.deliver(change, origin);
   }
 
   #deliverEarly(): void {
     for (let next = this.#nextEarly(); next && !this.#hasEnded; next = this.#nextEarly()) {
-      this.#early.delete(next.change.rev);
+      this.#early!.delete(next.change.rev);
       this.#events.reordered();
       this.#advance(next.change, next.origin);
     }
+    if (this.#early?.size === 0) this.#early = undefined;
   }
 
   #nextEarly(): ReceivedChange | undefined {
-    return this.#position && this.#early.get(this.#position.rev + 1);
+    return this.#position && this.#early?.get(this.#position.rev + 1);
   }
 
   /** Reads missing changes from the log. If that fails, the next reconciliation tries again. */
@@ -161,7 +162,7 @@ export class ChangeSequencer {
     this.#runningRepair ??= this.#readMissing()
       .catch((error) => {
         if (!(error instanceof UnknownChangeKindError)) this.#events.failed(error);
-        else if (!this.#hasEnded) this.#onUnknownKind(error);
+        else if (!this.#hasEnded) this.#feed.onUnknownKind(error);
       })
       .finally(() => {
         this.#runningRepair = undefined;
@@ -171,18 +172,18 @@ export class ChangeSequencer {
   async #readMissing(): Promise<void> {
     while (this.#isBehind) {
       const revBefore = this.#position!.rev;
-      const changes = await this.#log.changes(this.#room, revBefore + 1, this.#headRev, repairPageSize);
-      const joins = this.#countJoins();
+      const changes = await this.#log.changes(this.#feed.room, revBefore + 1, this.#headRev, repairPageSize);
+      const { joins } = this.#feed;
       let repaired = 0;
       for (const change of changes) {
         // A subscriber that went live in the middle of the page has not received the message that the page skips now, so
         // the page is read again from here.
-        if (change.kind === 'skipped' && this.#countJoins() !== joins) break;
+        if (change.kind === 'skipped' && this.#feed.joins !== joins) break;
         // If the bus has meanwhile delivered a change of this page, the rest of the page cannot be used. The page skips
         // the later changes of a message, because its first entry of the message already includes them; the change from
         // the bus does not.
         if (this.#hasEnded || change.rev !== this.#position!.rev + 1) break;
-        this.#early.delete(change.rev);
+        this.#early?.delete(change.rev);
         this.#advance(change, 'log');
         repaired += 1;
       }
@@ -192,7 +193,7 @@ export class ChangeSequencer {
       // row by hand. The error ends this loop, which would otherwise run forever. If the room was deleted, the next
       // reconciliation notices it.
       if (this.#position!.rev === revBefore && this.#isBehind) {
-        throw new Error(`The log of room ${this.#room} has no change of rev ${revBefore + 1}`);
+        throw new Error(`The log of room ${this.#feed.room} has no change of rev ${revBefore + 1}`);
       }
     }
   }

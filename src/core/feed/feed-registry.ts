@@ -1,5 +1,5 @@
 import pLimit from 'p-limit';
-import type { RoomBus } from '../bus.ts';
+import type { BusListener, RoomBus } from '../bus.ts';
 import { ChatError } from '../errors.ts';
 import type { RoomId } from '../ids.ts';
 import { affectsRights } from '../log/change-kinds.ts';
@@ -9,29 +9,32 @@ import { runPeriodically, type TaskReport } from '../periodic.ts';
 import type { FeedEvents } from './change-sequencer.ts';
 import { RoomFeed } from './room-feed.ts';
 import type { RoomObserver } from './room-observer.ts';
-import type { Broadcaster } from './subscriber.ts';
+import type { Broadcaster, Subscriber } from './subscriber.ts';
 
 /**
  * How long a feed without subscribers stays open: users often return, and subscribing to the bus again is expensive.
  */
 const lingerMs = 5_000;
 
+/**
+ * The maximum number of feeds that are closed at once: if all connections of a node end in the same moment, thousands of
+ * rooms become empty.
+ */
+const maxClosedAtOnce = 100;
+
 /** Limits how many feeds read missed changes at the same time, so that after an outage messages can still be stored. */
 const maxConcurrentRepairs = 4;
 
-interface ActiveRoom {
-  feed: RoomFeed;
-  unsubscribe: () => void;
-  lingerTimer?: NodeJS.Timeout | undefined;
-}
-
 export interface FeedRegistry {
   /**
-   * Returns the feed of the room, and opens it if necessary. The caller has to call `release` when the subscriber has
-   * left or the join has failed.
+   * Returns the feed of the room, and opens it if necessary. The caller has to call `leave` when the subscriber leaves or
+   * the join has failed, or `release` if the feed has removed the subscriber.
    */
   open(room: RoomId): RoomFeed;
   find(room: RoomId): RoomFeed | undefined;
+  /** Removes the subscriber from the feed of the room, and releases the room. */
+  leave(room: RoomId, subscriber: Subscriber): void;
+  /** Closes the feed after a while if it has no subscribers. */
   release(room: RoomId): void;
   /** Compares each feed with the head of its log. A feed that is behind then reads the missed changes. */
   reconcile(): Promise<void>;
@@ -62,54 +65,88 @@ export function createFeedRegistry({
   const repairLog: Pick<RoomLog, 'changes'> = {
     changes: (...page) => repairLimit(() => log.changes(...page)),
   };
-  const active = new Map<RoomId, ActiveRoom>();
+  const active = new Map<RoomId, RoomFeed>();
+  /** The rooms without subscribers, and until when each lingers. Ordered by this time, because all linger equally long. */
+  const lingering = new Map<RoomId, number>();
+  let lingerTimer: NodeJS.Timeout | undefined;
   let isClosed = false;
 
+  /** One function for all rooms, to save memory. */
+  const onBusMessage: BusListener = (busMessage, origin) => {
+    const room = busMessage.room_id;
+    if (affectsRights(busMessage)) rights.invalidate(room);
+    const feed = active.get(room);
+    feed?.receive(busMessage, origin);
+    if (feed?.hasEnded && active.get(room) === feed) closeRoom(room);
+  };
+
   function closeRoom(room: RoomId): void {
-    const entry = active.get(room);
-    if (!entry) return;
+    const feed = active.get(room);
+    if (!feed) return;
     active.delete(room);
-    clearTimeout(entry.lingerTimer);
-    entry.unsubscribe();
-    entry.feed.end();
+    lingering.delete(room);
+    bus.unsubscribe(room, onBusMessage);
+    feed.end();
   }
 
   function open(room: RoomId): RoomFeed {
     if (isClosed) throw new ChatError('UNAVAILABLE');
-    const entry = active.get(room);
-    if (entry && !entry.feed.hasEnded) {
-      clearTimeout(entry.lingerTimer);
-      entry.lingerTimer = undefined;
-      return entry.feed;
+    const existing = active.get(room);
+    if (existing && !existing.hasEnded) {
+      lingering.delete(room);
+      return existing;
     }
     closeRoom(room);
     const feed = new RoomFeed({ room, log: repairLog, broadcasters, observers, events });
-    const unsubscribe = bus.subscribe(room, (busMessage, origin) => {
-      if (affectsRights(busMessage)) rights.invalidate(room);
-      feed.receive(busMessage, origin);
-      if (feed.hasEnded && active.get(room)?.feed === feed) closeRoom(room);
-    });
-    active.set(room, { feed, unsubscribe });
+    active.set(room, feed);
+    bus.subscribe(room, onBusMessage);
     return feed;
   }
 
   /** Closes the room if it is still empty after a while, and no observer needs its feed. */
-  function closeLater(room: RoomId, entry: ActiveRoom): void {
-    entry.lingerTimer = setTimeout(() => {
-      entry.lingerTimer = undefined;
-      if (!entry.feed.isEmpty) return;
-      if (observers.some((observer) => observer.needsFeed(room))) closeLater(room, entry);
+  function closeLater(room: RoomId): void {
+    lingering.set(room, performance.now() + lingerMs);
+    scheduleClosing();
+  }
+
+  function scheduleClosing(): void {
+    if (lingerTimer) return;
+    for (const until of lingering.values()) {
+      lingerTimer = setTimeout(closeLingering, Math.max(1, until - performance.now())).unref();
+      return;
+    }
+  }
+
+  function closeLingering(): void {
+    lingerTimer = undefined;
+    const now = performance.now();
+    let remaining = maxClosedAtOnce;
+    for (const [room, until] of lingering) {
+      if (until > now || remaining-- === 0) break;
+      lingering.delete(room);
+      if (!active.get(room)?.isEmpty) continue;
+      if (observers.some((observer) => observer.needsFeed(room))) lingering.set(room, now + lingerMs);
       else closeRoom(room);
-    }, lingerMs).unref();
+    }
+    scheduleClosing();
+  }
+
+  function release(room: RoomId): void {
+    const feed = active.get(room);
+    if (!feed?.isEmpty || lingering.has(room)) return;
+    // No join has succeeded, so the room may not even exist. Its feed is closed at once: otherwise a client could
+    // make the node keep many useless feeds.
+    if (feed.hasStarted) closeLater(room);
+    else closeRoom(room);
   }
 
   async function reconcile(rooms: readonly RoomId[] = [...active.keys()]): Promise<void> {
     if (rooms.length === 0) return;
-    const revsBefore = new Map(rooms.map((room) => [room, active.get(room)?.feed.position?.rev ?? 0]));
+    const revsBefore = new Map(rooms.map((room) => [room, active.get(room)?.position?.rev ?? 0]));
     const heads = await log.heads(rooms);
     events.recovered();
     for (const room of rooms) {
-      const feed = active.get(room)?.feed;
+      const feed = active.get(room);
       const head = heads.get(room);
       if (head !== undefined && head < revsBefore.get(room)!) {
         events.failed(new Error(`The log of room ${room} went back to rev ${head}: the database has lost changes`));
@@ -134,15 +171,12 @@ export function createFeedRegistry({
   return {
     open,
     reconcile: () => reconcile(),
-    find: (room) => active.get(room)?.feed,
-    release(room) {
-      const entry = active.get(room);
-      if (!entry?.feed.isEmpty || entry.lingerTimer) return;
-      // No join has succeeded, so the room may not even exist. Its feed is closed at once: otherwise a client could
-      // make the node keep many useless feeds.
-      if (!entry.feed.hasStarted) return closeRoom(room);
-      closeLater(room, entry);
+    find: (room) => active.get(room),
+    leave(room, subscriber) {
+      active.get(room)?.leave(subscriber);
+      release(room);
     },
+    release,
     get size() {
       return active.size;
     },
@@ -150,6 +184,7 @@ export function createFeedRegistry({
       isClosed = true;
       unsubscribeMissed();
       stopReconciling();
+      clearTimeout(lingerTimer);
       for (const room of [...active.keys()]) closeRoom(room);
     },
   };

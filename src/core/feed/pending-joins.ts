@@ -3,6 +3,7 @@ import { ChatError } from '../errors.ts';
 import type { Change } from '../log/change.ts';
 import { decide, type RoomRights, toRoomRights } from '../log/rights-cache.ts';
 import type { RoomSnapshot } from '../log/room-snapshot.ts';
+import { SmallSet } from '../small-set.ts';
 import type { Subscriber } from './subscriber.ts';
 
 /** What a join reads from the log. Callers may extend this type with the data that they need in addition. */
@@ -40,7 +41,7 @@ const maxSnapshotReads = 5;
 
 /** The joins of one room that are not complete yet. */
 export class PendingJoins {
-  readonly #joins = new Set<PendingJoin>();
+  readonly #joins = new SmallSet<PendingJoin>();
 
   get size(): number {
     return this.#joins.size;

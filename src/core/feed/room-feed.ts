@@ -7,7 +7,8 @@ import type { BusMessage, Change, UnknownChangeKindError } from '../log/change.t
 import { affectsRights } from '../log/change-kinds.ts';
 import { affects, applyChange, decide, type RoomRights, type TrackedRights, trackRights } from '../log/rights-cache.ts';
 import type { RoomLog } from '../log/room-log.ts';
-import { type ChangeOrigin, ChangeSequencer, type FeedEvents } from './change-sequencer.ts';
+import { type Members, SmallSet } from '../small-set.ts';
+import { type ChangeOrigin, ChangeSequencer, type FeedEvents, type SequencedFeed } from './change-sequencer.ts';
 import { type JoinSnapshot, type PendingJoin, PendingJoins } from './pending-joins.ts';
 import type { RoomObserver } from './room-observer.ts';
 import type { Broadcaster, Subscriber } from './subscriber.ts';
@@ -25,33 +26,30 @@ interface Collaborators {
  * log. Before the feed delivers a change that affects rights, it authorizes its subscribers again. Therefore nothing
  * that was committed after a ban reaches the banned user.
  */
-export class RoomFeed {
-  readonly #room: RoomId;
+export class RoomFeed implements SequencedFeed {
+  readonly room: RoomId;
   readonly #broadcasters: readonly Broadcaster[];
   readonly #observers: readonly RoomObserver[];
   readonly #events: FeedEvents;
   readonly #sequencer: ChangeSequencer;
   /** The room and its rules after the last delivered change; undefined until the feed starts. */
   #rights: TrackedRights | undefined;
-  readonly #subscribers = new Set<Subscriber>();
+  readonly #subscribers = new SmallSet<Subscriber>();
   readonly #pendingJoins = new PendingJoins();
   /** How many subscribers have gone live. */
   #joins = 0;
   #hasEnded = false;
 
   constructor({ room, log, broadcasters, observers = [], events }: Collaborators) {
-    this.#room = room;
+    this.room = room;
     this.#broadcasters = broadcasters;
     this.#observers = observers;
     this.#events = events;
-    this.#sequencer = new ChangeSequencer({
-      room,
-      log,
-      events,
-      deliver: (change, origin) => this.#deliver(change, origin),
-      onUnknownKind: (error) => this.#onUnknownKind(error),
-      countJoins: () => this.#joins,
-    });
+    this.#sequencer = new ChangeSequencer({ feed: this, log, events });
+  }
+
+  get joins(): number {
+    return this.#joins;
   }
 
   get isEmpty(): boolean {
@@ -59,7 +57,7 @@ export class RoomFeed {
   }
 
   /** The live subscribers on this node. */
-  get subscribers(): ReadonlySet<Subscriber> {
+  get subscribers(): Members<Subscriber> {
     return this.#subscribers;
   }
 
@@ -135,12 +133,12 @@ export class RoomFeed {
     if (!this.#rights || !this.#subscribers.has(subscriber)) return;
     const { denialReason } = decide(subscriber.actor, this.#rights);
     if (denialReason) return this.#remove(subscriber, denialReason);
-    for (const observer of this.#observers) observer.onTokenRenewed(this.#room, subscriber);
+    for (const observer of this.#observers) observer.onTokenRenewed(this.room, subscriber);
   }
 
   receive(busMessage: BusMessage, origin: Origin = 'here'): void {
     if (busMessage.kind === 'deleted') this.#handleDeleted();
-    else if (busMessage.kind === 'unknown') this.#onUnknownKind();
+    else if (busMessage.kind === 'unknown') this.onUnknownKind();
     else this.#sequencer.receive(busMessage, origin);
   }
 
@@ -175,8 +173,8 @@ export class RoomFeed {
    * An unknown change may affect rights in a way that this version cannot apply. Therefore this node must not deliver
    * anything after it.
    */
-  #onUnknownKind(error?: UnknownChangeKindError): void {
-    this.#events.unknownKind(this.#room, error);
+  onUnknownKind(error?: UnknownChangeKindError): void {
+    this.#events.unknownKind(this.room, error);
     this.reset();
   }
 
@@ -217,7 +215,7 @@ export class RoomFeed {
     this.#subscribers.add(subscriber);
     this.#joins += 1;
     subscriber.goLive();
-    for (const observer of this.#observers) observer.onJoined(this.#room, subscriber);
+    for (const observer of this.#observers) observer.onJoined(this.room, subscriber);
   }
 
   #remove(subscriber: Subscriber, code: RemovalCode): void {
@@ -228,10 +226,11 @@ export class RoomFeed {
   #leave(subscriber: Subscriber, how: 'left' | 'removed'): void {
     const wasLive = this.#subscribers.delete(subscriber);
     this.#pendingJoins.abort(subscriber);
-    if (wasLive) for (const observer of this.#observers) observer.onLeft(this.#room, subscriber, how);
+    if (wasLive) for (const observer of this.#observers) observer.onLeft(this.room, subscriber, how);
   }
 
-  #deliver(change: Change, origin: ChangeOrigin): void {
+  /** Called by the sequencer with the next change of the log. */
+  deliver(change: Change, origin: ChangeOrigin): void {
     if (this.#rights && affectsRights(change)) {
       applyChange(this.#rights, change);
       this.#reauthorizeSubscribers(change);

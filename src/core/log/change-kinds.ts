@@ -1,4 +1,4 @@
-import type { Actor, Rule } from '../authorization.ts';
+import { type Actor, pickOwnership, type RoomOwnership, type Rule } from '../authorization.ts';
 import { type ChatFrame, toFrameName } from '../contract/chat.ts';
 import type { ServerEventName, ServerEventPayloads } from '../contract/socketio.ts';
 import { formatCursor } from '../cursor.ts';
@@ -16,7 +16,7 @@ import {
 
 /** The part of a room's state that rights depend on. `applyToRights` keeps it up to date. */
 export interface RoomState {
-  room: Room;
+  room: RoomOwnership;
   rules: Map<Uuid, Rule>;
 }
 
@@ -140,7 +140,7 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
     fromBody: (position, room) => ({ kind: 'room', ...position, room }),
     concerns: () => true,
     applyToRights(state, { room }) {
-      state.room = room;
+      state.room = pickOwnership(room);
     },
     applyToRoom: (_room, change) => change.room,
     getGrant: noGrant,

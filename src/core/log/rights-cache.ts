@@ -1,5 +1,12 @@
 import { LRUCache } from 'lru-cache';
-import { type Actor, authorize, type Decision, type Rule } from '../authorization.ts';
+import {
+  type Actor,
+  authorize,
+  type Decision,
+  pickOwnership,
+  type RoomOwnership,
+  type Rule,
+} from '../authorization.ts';
 import type { RoomId, Uuid } from '../ids.ts';
 import type { Room } from '../room.ts';
 import type { Change } from './change.ts';
@@ -34,7 +41,7 @@ export function toRoomRights({ room, rules }: Pick<RoomSnapshot, 'room' | 'rules
 export type TrackedRights = RoomState;
 
 export function trackRights({ room, rules }: RoomRights): TrackedRights {
-  return { room, rules: new Map(rules) };
+  return { room: pickOwnership(room), rules: new Map(rules) };
 }
 
 export function applyChange(rights: TrackedRights, change: Change): void {
@@ -48,7 +55,10 @@ export function affects(change: Change, actor: Actor): boolean {
 }
 
 /** Considers only the rules of the actor and of their organisation, because no other rule can match. */
-export function decide(actor: Actor, { room, rules }: RoomRights): Decision {
+export function decide(
+  actor: Actor,
+  { room, rules }: { room: RoomOwnership; rules: ReadonlyMap<Uuid, Rule> },
+): Decision {
   const ownRule = rules.get(actor.user);
   const entityRule = actor.entity === null || actor.entity === actor.user ? undefined : rules.get(actor.entity);
   return authorize(

@@ -12,6 +12,9 @@ interface Absentee {
   until: number;
 }
 
+/** The maximum number of users whose presence ends at once. Thousands are due together if they lost their connections together. */
+const maxForgottenAtOnce = 200;
+
 interface Collaborators {
   findFeed(room: RoomId): Pick<RoomFeed, 'subscribers' | 'getRights'> | undefined;
   graceMs: number;
@@ -113,9 +116,10 @@ export class LocalPresence implements RoomObserver {
   #expire(): void {
     this.#timer = undefined;
     const now = performance.now();
+    let remaining = maxForgottenAtOnce;
     for (const [key, { room, until }] of this.#absent) {
-      if (until > now) {
-        this.#timer = this.#schedule(until - now);
+      if (until > now || remaining-- === 0) {
+        this.#timer = this.#schedule(Math.max(1, until - now));
         return;
       }
       this.#forget(key);

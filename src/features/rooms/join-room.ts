@@ -1,7 +1,6 @@
 import { type Actor, administersAsOwner, authorize, can, matchRule } from '../../core/authorization.ts';
 import type { JoinResult } from '../../core/connections.ts';
 import { type Cursor, formatCursor, parseCursor } from '../../core/cursor.ts';
-import type { RoomFeed } from '../../core/feed/room-feed.ts';
 import type { Subscriber } from '../../core/feed/subscriber.ts';
 import type { RoomId, RoomRef } from '../../core/ids.ts';
 import {
@@ -38,8 +37,7 @@ interface Replay {
 
 /**
  * Subscribes to a room. `acknowledge` receives the state of the room and, with `since`, the changes that the client
- * missed. After this call, the subscriber receives every later change once and in order. Returns a function that leaves
- * the room.
+ * missed. After this call, the subscriber receives every later change once and in order, until `feeds.leave` is called.
  */
 export async function joinRoom(
   context: AppContext,
@@ -48,10 +46,9 @@ export async function joinRoom(
   replay: Replay,
   acknowledge: (joined: JoinResult, answers: JoinAnswers) => void,
   readAnswers = noJoinAnswers,
-): Promise<() => void> {
+): Promise<void> {
   const id = await resolveRoomId(context, ref);
   const feed = context.feeds.open(id);
-  const leave = createLeave(context, feed, subscriber, id);
   try {
     await feed.join(
       subscriber,
@@ -64,22 +61,10 @@ export async function joinRoom(
         acknowledge({ room, rights, head, recovered: missed !== undefined, events: missed ?? [] }, answers(mayRead));
       },
     );
-    return leave;
   } catch (error) {
-    leave();
+    context.feeds.leave(id, subscriber);
     throw error;
   }
-}
-
-/**
- * The closure lives as long as the subscription. It is created here, so that it does not keep the join's data in
- * memory.
- */
-function createLeave(context: AppContext, feed: RoomFeed, subscriber: Subscriber, id: RoomId): () => void {
-  return () => {
-    feed.leave(subscriber);
-    context.feeds.release(id);
-  };
 }
 
 /**

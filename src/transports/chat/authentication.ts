@@ -1,3 +1,4 @@
+import type { Admission } from '../../auth/connection-limits.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { TokenHolder, TokenWatch } from '../../auth/token-expiry.ts';
 import type { Actor } from '../../core/authorization.ts';
@@ -37,7 +38,7 @@ export class Authentication {
   #deadlineTimer: NodeJS.Timeout | undefined;
   #tokenWatch: TokenWatch | undefined;
   #releaseUnauthenticated: () => void;
-  #releaseUser = noop;
+  #admission: Admission | undefined;
 
   constructor(session: AuthenticatedSession, link: ChatLink, live: LiveContext) {
     this.#session = session;
@@ -115,16 +116,16 @@ export class Authentication {
   end(): void {
     this.#stopAwaitingToken();
     this.#tokenWatch?.stop();
-    this.#releaseUser();
+    this.#admission?.release();
   }
 
   /** Counts the connection as a connection of its user, or closes it if the user has too many. */
   async #admit({ user }: Actor, id: Id): Promise<boolean> {
     this.#stopAwaitingToken();
     try {
-      this.#releaseUser = await this.#live.connections.admit(user);
+      this.#admission = await this.#live.connections.admit(user);
       // If the connection has closed meanwhile, `end` was called before there was anything to release.
-      if (this.#session.hasEnded) this.#releaseUser();
+      if (this.#session.hasEnded) this.#admission.release();
       return !this.#session.hasEnded;
     } catch (error) {
       this.#session.sendError(ChatError.from(error), id);

@@ -4,6 +4,7 @@ import type { Broadcaster } from '../../core/feed/subscriber.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
 import { isPlainMessage, toChatFrame } from '../../core/log/change-kinds.ts';
+import { SmallSet } from '../../core/small-set.ts';
 import { BroadcastBatcher, encodeFrame } from '../broadcast-batcher.ts';
 
 export interface FrameReceiver {
@@ -43,15 +44,12 @@ export interface ChatBroadcaster extends Broadcaster, EphemeralBroadcaster {
 export const encodeEventFrame = (name: string, payload: object): Buffer =>
   encodeFrame(JSON.stringify({ type: toFrameName(name), data: payload }));
 
-type Receivers = Set<FrameReceiver>;
-
-interface RoomReceivers {
-  withEvents: Receivers;
-  withoutEvents: Receivers;
-}
+type Receivers = SmallSet<FrameReceiver>;
 
 export function createChatBroadcaster(): ChatBroadcaster {
-  const rooms = new Map<RoomId, RoomReceivers>();
+  // Two maps, because most rooms have receivers of one group only.
+  const withEvents = new Map<RoomId, Receivers>();
+  const withoutEvents = new Map<RoomId, Receivers>();
   const senders = new Map<string, FrameReceiver>();
   let dropped = 0;
   const batcher = new BroadcastBatcher<Receivers, FrameReceiver>({
@@ -59,13 +57,12 @@ export function createChatBroadcaster(): ChatBroadcaster {
     write: (receiver, { frames }) => receiver.write(frames),
     onError: (receiver, error) => receiver.fail(error),
   });
-  const findReceivers = (room: RoomId, { receivesEvents }: FrameReceiver) =>
-    rooms.get(room)?.[receivesEvents ? 'withEvents' : 'withoutEvents'];
+  const selectRooms = ({ receivesEvents }: FrameReceiver) => (receivesEvents ? withEvents : withoutEvents);
+  const findReceivers = (room: RoomId, receiver: FrameReceiver) => selectRooms(receiver).get(room);
   return {
     add(room, receiver) {
-      if (!rooms.has(room)) rooms.set(room, { withEvents: new Set(), withoutEvents: new Set() });
-      const receivers = findReceivers(room, receiver)!;
-      receivers.add(receiver);
+      const receivers = findReceivers(room, receiver) ?? new SmallSet();
+      selectRooms(receiver).set(room, receivers.add(receiver));
       batcher.skipPending(receivers, receiver);
     },
     remove(room, receiver) {
@@ -73,17 +70,16 @@ export function createChatBroadcaster(): ChatBroadcaster {
       if (!receivers?.has(receiver)) return;
       batcher.catchUp(receivers, receiver);
       receivers.delete(receiver);
-      const { withEvents, withoutEvents } = rooms.get(room)!;
-      if (withEvents.size + withoutEvents.size === 0) rooms.delete(room);
+      if (receivers.size === 0) selectRooms(receiver).delete(room);
     },
     publish(change) {
       const { room_id: room, rev } = change;
-      const roomReceivers = rooms.get(room);
-      if (!roomReceivers) return;
-      const { withEvents, withoutEvents } = roomReceivers;
+      const isPlain = isPlainMessage(change);
+      const receiving = [withEvents.get(room), isPlain ? withoutEvents.get(room) : undefined].filter(
+        (receivers) => receivers !== undefined,
+      );
       const sender = senders.get(`${room}/${rev}`);
       const hasOwnFrame = change.kind === 'message' && sender?.onOwnMessage(change);
-      const receiving = [withEvents, isPlainMessage(change) ? withoutEvents : nobody].filter(({ size }) => size > 0);
       if (receiving.length > 0) {
         const text = JSON.stringify(toChatFrame(change));
         const frame = encodeFrame(text);
@@ -93,8 +89,8 @@ export function createChatBroadcaster(): ChatBroadcaster {
       if (senderReceivers) batcher.skipPending(senderReceivers, sender!);
     },
     publishEphemeral({ room_id, topic, name, payload }) {
-      const receivers = topic === undefined ? rooms.get(room_id)?.withEvents : undefined;
-      if (!receivers?.size) return false;
+      const receivers = topic === undefined ? withEvents.get(room_id) : undefined;
+      if (!receivers) return false;
       const before = dropped;
       const frames = [encodeEventFrame(name, payload)];
       for (const receiver of receivers) {
@@ -121,5 +117,3 @@ export function createChatBroadcaster(): ChatBroadcaster {
     },
   };
 }
-
-const nobody: Receivers = new Set();

@@ -47,7 +47,7 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
   readonly #context: Pick<TransportContext, 'feeds'>;
   readonly #broadcaster: ChatBroadcaster;
   #receivesEvents: boolean;
-  #leaveFeed: (() => void) | undefined;
+  #hasJoined = false;
   /** The position of the first answer, until the feed has reached it. */
   #joinedAt: Position | undefined;
   #isLive = false;
@@ -82,15 +82,15 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
   }
 
   /** Answers `CONNECTED` and sends what was missed. After that, the connection receives what happens in the room. */
-  async join(join: (onJoined: (joined: JoinResult) => void) => Promise<() => void>, id: Id): Promise<void> {
-    const leave = await join(({ rights, head, recovered, events }) => {
+  async join(join: (onJoined: (joined: JoinResult) => void) => Promise<void>, id: Id): Promise<void> {
+    await join(({ rights, head, recovered, events }) => {
       if (this.#hasEnded) return;
       if (!this.#isLive) this.#joinedAt = head;
       this.#sendConnected(rights, head, recovered, id);
       for (const change of events) this.deliver(change);
     });
-    if (this.#hasEnded) leave();
-    else this.#leaveFeed = leave;
+    this.#hasJoined = true;
+    if (this.#hasEnded) this.#leaveFeed();
   }
 
   /**
@@ -143,12 +143,16 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#broadcaster.remove(this.room, this);
-    this.#leaveFeed?.();
+    if (this.#hasJoined) this.#leaveFeed();
     for (const { resolveEcho, forget } of this.#expectedEchoes?.values() ?? []) {
       forget();
       resolveEcho();
     }
     this.#expectedEchoes = undefined;
+  }
+
+  #leaveFeed(): void {
+    this.#context.feeds.leave(this.room, this);
   }
 
   /** Authorizes the session again after its token has changed. */

@@ -12,7 +12,7 @@ import { CommandQueue } from '../command-queue.ts';
 import type { LiveContext } from '../live-context.ts';
 import { Authentication } from './authentication.ts';
 import type { ChatBroadcaster } from './broadcaster.ts';
-import { IgnoredKeys } from './ignored-keys.ts';
+import { addIgnoredKeys, type IgnoredKeys, listIgnoredKeys } from './ignored-keys.ts';
 import type { ChatLink } from './link.ts';
 import { type ParsedFrame, parseFrame } from './parse-frame.ts';
 import { RoomSubscription, type SubscribedConnection } from './room-subscription.ts';
@@ -26,7 +26,7 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
   readonly #broadcaster: ChatBroadcaster;
   readonly #authentication: Authentication;
   readonly #queue: CommandQueue;
-  readonly #ignoredKeys = new IgnoredKeys();
+  #ignoredKeys: IgnoredKeys | undefined;
   /** The selected room. Remains set after the client has been removed from the room, until it selects another. */
   #subscription: RoomSubscription | undefined;
   #hasEnded = false;
@@ -95,7 +95,7 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
     const { needs } = entry;
     // A command that needs no token is charged by its handler, when it knows the user.
     if (needs !== 'nothing') this.#live.context.requestLimits.consume(this.actor.user, entry.cost, command);
-    this.#ignoredKeys.record(entry, command, id);
+    this.#ignoredKeys = addIgnoredKeys(this.#ignoredKeys, entry, command, id);
     const room = needs === 'room' ? this.room : undefined;
     if (needs === 'room' && !room) return this.send({ type: 'query', data: 'SELECTROOM?', id });
     try {
@@ -169,7 +169,7 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
 
   send(frame: ChatFrame): void {
     this.#subscription?.catchUp();
-    this.transmit(JSON.stringify(this.#ignoredKeys.addTo(frame)));
+    this.transmit(JSON.stringify(listIgnoredKeys(this.#ignoredKeys, frame)));
   }
 
   sendError(error: ChatError, id: Id): void {

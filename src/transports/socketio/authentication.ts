@@ -1,4 +1,6 @@
 import type { Socket } from 'socket.io';
+import type { Admission } from '../../auth/connection-limits.ts';
+import type { Identity } from '../../auth/identity.ts';
 import { parseBearer } from '../../auth/token-verification.ts';
 import { ChatError, isTokenError } from '../../core/errors.ts';
 import { costs } from '../../core/limits/request-costs.ts';
@@ -53,11 +55,14 @@ export function awaitToken(connection: EngineConnection, { connections, authTime
   awaitingToken.set(connection, stopAwaiting);
 }
 
-/** Verifies the token of a connect, and sets `socket.data.identity`. */
+/**
+ * Verifies the token of a connect, and counts the connection as a connection of its user. The caller releases the admission
+ * when the socket disconnects.
+ */
 export async function authenticate(
   socket: Socket,
   { authenticator, connections, context }: LiveContext,
-): Promise<void> {
+): Promise<{ identity: Identity; admission: Admission }> {
   if (oversizedConnections.has(socket.conn)) {
     const message = `Before a token is accepted, a packet may have at most ${unauthenticatedFrameBytes} bytes`;
     throw new ChatError('TOO_LARGE', { field: 'token', message });
@@ -70,18 +75,15 @@ export async function authenticate(
   const given: unknown = socket.handshake.auth.token ?? parseBearer(socket.handshake.headers.authorization);
   const identity = await authenticator.verify(given).finally(() => verifyingConnections.delete(socket.conn));
   context.requestLimits.consume(identity.actor.user, costs.token);
-  const uncount = await connections.admit(identity.actor.user);
-  const release = () => {
-    uncount();
-    socket.conn.off('close', release);
-  };
-  // `on` needs less memory than `once`. A second call does nothing.
-  socket.conn.on('close', release);
-  socket.on('disconnect', release);
-  if (socket.conn.readyState !== 'open') release();
-  socket.data.identity = identity;
+  const admission = await connections.admit(identity.actor.user);
+  // If the connection closes before the socket is in the namespace, the socket does not disconnect. Socket.IO takes it into
+  // the namespace in this tick.
+  setImmediate(() => {
+    if (!socket.connected) admission.release();
+  });
   awaitingToken.get(socket.conn)?.();
   forgetHandshake(socket);
+  return { identity, admission };
 }
 
 /** Returns the `connect_error`. Counts invalid tokens; the last attempt also closes the connection, after the error. */

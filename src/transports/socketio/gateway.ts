@@ -9,6 +9,7 @@ import { toChangeEvent } from '../../core/log/change-kinds.ts';
 import { createFlushPerTick, getSendBufferBytes } from '../../patches/engineio-flush-per-tick.ts';
 import { forgetRequest } from '../../patches/engineio-forget-request.ts';
 import { boundReceiving } from '../../patches/engineio-receive-limits.ts';
+import { compactSocket } from '../../patches/socketio-compact-socket.ts';
 import { countDeliveries, countDropped, createRoomsAdapter } from '../../patches/socketio-rooms-adapter.ts';
 import { BoundedWebSocketServer } from '../../patches/ws-bounded-server.ts';
 import { describeRejectedOrigin, type IsAllowedOrigin } from '../allowed-origins.ts';
@@ -18,7 +19,7 @@ import { closeConnection } from './close-connection.ts';
 import { answerDefaultNamespace } from './default-namespace.ts';
 import { rejectHandshakesWhileDraining } from './draining-handshakes.ts';
 import { rejectOtherProtocols } from './reject-protocols.ts';
-import { type RoomsSocket, SocketSession, toRoomName, toTopicName } from './socket-session.ts';
+import { type RoomsNamespace, type RoomsSocket, SocketSession, toRoomName, toTopicName } from './socket-session.ts';
 import type { WorkerSessions } from './worker-sessions.ts';
 
 type EngineConnection = Socket['conn'];
@@ -86,7 +87,7 @@ export function createSocketioGateway(
   else if (nodeName) io.engine.generateId = () => `${nodeName}.${randomBytes(15).toString('base64url')}`;
   const sessions = new Map<string, EngineConnection>();
   io.adapter(createRoomsAdapter(onError));
-  const rooms = io.of(namespace);
+  const rooms: RoomsNamespace = io.of(namespace);
   function forgetSession(this: EngineConnection): void {
     sessions.delete(getSid(this));
   }
@@ -134,23 +135,29 @@ export function createSocketioGateway(
         // node.
         if (live.context.isDraining) return closeConnection(socket.conn);
         authenticate(socket, live).then(
-          () => next(),
+          (authenticated) => {
+            Object.assign(socket.data, authenticated);
+            next();
+          },
           (error) => next(rejectConnect(socket, error, live)),
         );
       });
       // All sockets share this function, to save memory.
-      function onDisconnect(this: Socket): void {
+      function onDisconnect(this: RoomsSocket): void {
+        this.data.session.end();
+        this.data.admission.release();
         live.metrics.disconnected('socketio');
         // The engine's connection may remain open after its socket has left the namespace. Then it has no token again.
         if (this.conn.readyState === 'open') awaitToken(this.conn, live);
       }
-      rooms.on('connection', (socket) => {
+      rooms.on('connection', (socket: RoomsSocket) => {
         live.metrics.connected('socketio');
         socket.on('disconnect', onDisconnect);
         // Socket.IO puts each socket into a room named by its id. We never emit to that room, and each room costs
         // memory.
         socket.leave(socket.id);
-        new SocketSession(socket as unknown as RoomsSocket, socket.data.identity, live);
+        new SocketSession(socket, socket.data.identity, live);
+        compactSocket(socket);
       });
     },
     async broadcastDraining(spreadMs) {

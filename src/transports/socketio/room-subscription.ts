@@ -12,13 +12,14 @@ interface SubscribedSession {
   enterRoom(id: RoomId): void;
   removeFrom(id: RoomId, code: RemovalCode): void;
   reconnect(): void;
+  leaveFeed(id: RoomId, subscriber: Subscriber): void;
 }
 
 /** One session in one room. It has few fields, because a node may have very many of these objects. */
 export class RoomSubscription implements Subscriber {
   readonly #id: RoomId;
   readonly #session: SubscribedSession;
-  #leaveFeed: (() => void) | undefined;
+  #hasJoined = false;
   #hasLeft = false;
   /** The topics that the session follows in this room; undefined for most sessions, to save memory. */
   #topics: string[] | undefined;
@@ -71,14 +72,18 @@ export class RoomSubscription implements Subscriber {
   }
 
   /** Ends the subscription at once if the session has left the room during the join. */
-  onJoined(leaveFeed: () => void): void {
-    if (this.#hasLeft) leaveFeed();
-    else this.#leaveFeed = leaveFeed;
+  onJoined(): void {
+    this.#hasJoined = true;
+    if (this.#hasLeft) this.#leaveFeed();
   }
 
   leave(): void {
+    if (this.#hasLeft) return;
     this.#hasLeft = true;
-    this.#leaveFeed?.();
-    this.#leaveFeed = undefined;
+    if (this.#hasJoined) this.#leaveFeed();
+  }
+
+  #leaveFeed(): void {
+    this.#session.leaveFeed(this.#id, this);
   }
 }

@@ -1,4 +1,5 @@
-import type { Socket } from 'socket.io';
+import type { DefaultEventsMap, Namespace, Socket } from 'socket.io';
+import type { Admission } from '../../auth/connection-limits.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { TokenHolder, TokenWatch } from '../../auth/token-expiry.ts';
 import type { Actor } from '../../core/authorization.ts';
@@ -17,7 +18,13 @@ import { RequestDispatcher } from './request-dispatcher.ts';
 import { RoomSubscription } from './room-subscription.ts';
 
 type ServerEvents = { [N in ServerEventName]: (payload: ServerEventPayloads[N]) => void };
-export type RoomsSocket = Socket<Record<string, never>, ServerEvents>;
+interface SocketData {
+  identity: Identity;
+  admission: Admission;
+  session: SocketSession;
+}
+export type RoomsNamespace = Namespace<DefaultEventsMap, DefaultEventsMap, DefaultEventsMap, SocketData>;
+export type RoomsSocket = Socket<Record<string, never>, ServerEvents, DefaultEventsMap, SocketData>;
 
 export const toRoomName = (room: RoomId) => `room:${room}`;
 /** The Socket.IO room of the connections that follow a topic of a chat room. */
@@ -28,6 +35,7 @@ export class SocketSession implements TokenHolder, SocketConnection {
   readonly #socket: RoomsSocket;
   readonly #live: LiveContext;
   readonly #subscriptions = new Map<RoomId, RoomSubscription>();
+  readonly #dispatcher: RequestDispatcher;
   /** Undefined until the constructor has ended. If the token is already revoked, the constructor ends the session. */
   readonly #tokenWatch: TokenWatch | undefined;
   #identity: Identity;
@@ -40,11 +48,14 @@ export class SocketSession implements TokenHolder, SocketConnection {
     this.#socket = socket;
     this.#identity = identity;
     this.#live = live;
+    this.#dispatcher = new RequestDispatcher(this, live);
+    socket.data.session = this;
     this.#tokenWatch = live.tokenExpiry.watch(identity, this);
-    const dispatcher = new RequestDispatcher(this, live);
-    // The protocol of Socket.IO allows numbers as event names.
-    socket.onAny((name: unknown, ...args: unknown[]) => dispatcher.onRequest(String(name), args));
-    socket.on('disconnect', () => this.#end());
+    socket.onAny(onRequest);
+  }
+
+  onRequest(name: string, args: unknown[]): void {
+    this.#dispatcher.onRequest(name, args);
   }
 
   get actor(): Actor {
@@ -60,13 +71,13 @@ export class SocketSession implements TokenHolder, SocketConnection {
   }
 
   onTokenEnded(how: 'expired' | 'revoked'): void {
-    this.#end();
+    this.end();
     if (how === 'revoked') disconnectForGood(this.#socket);
     else closeConnection(this.#socket.conn);
   }
 
   /** The socket has disconnected or its token has ended. Queued requests are not handled any more. */
-  #end(): void {
+  end(): void {
     this.#hasEnded = true;
     this.#tokenWatch?.stop();
     for (const [id, subscription] of this.#subscriptions) {
@@ -99,12 +110,13 @@ export class SocketSession implements TokenHolder, SocketConnection {
     return this.#subscriptions.get(room);
   }
 
-  async subscribe(id: RoomId, join: (subscriber: Subscriber) => Promise<() => void>): Promise<void> {
+  async subscribe(id: RoomId, join: (subscriber: Subscriber) => Promise<void>): Promise<void> {
     const subscription = new RoomSubscription(id, this);
     // Added before the join, because the subscriber may be removed, or the socket may close, during the join.
     this.#subscriptions.set(id, subscription);
     try {
-      subscription.onJoined(await join(subscription));
+      await join(subscription);
+      subscription.onJoined();
     } catch (error) {
       if (this.#subscriptions.get(id) === subscription) this.#subscriptions.delete(id);
       throw error;
@@ -155,6 +167,10 @@ export class SocketSession implements TokenHolder, SocketConnection {
     this.#socket.emit('room:removed', { room_id: id, code });
   }
 
+  leaveFeed(id: RoomId, subscriber: Subscriber): void {
+    this.#live.context.feeds.leave(id, subscriber);
+  }
+
   reconnect(): void {
     closeConnection(this.#socket.conn);
   }
@@ -183,4 +199,10 @@ export class SocketSession implements TokenHolder, SocketConnection {
       this.#live.context.feeds.find(id)?.reauthorize(subscription);
     return { expires_at: this.#identity.expiresAt };
   }
+}
+
+/** All sockets share this listener, to save memory. */
+function onRequest(this: RoomsSocket, name: unknown, ...args: unknown[]): void {
+  // The protocol of Socket.IO allows numbers as event names.
+  this.data.session.onRequest(String(name), args);
 }

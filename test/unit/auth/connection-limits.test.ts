@@ -27,16 +27,17 @@ const unlimited = { unauthenticatedConnections: 0, connectionsPerUser: 0 };
 describe('ConnectionLimits', () => {
   it('knows which users are connected to the only node', async () => {
     const limits = createConnectionLimits(unlimited);
-    const release = await limits.admit(ana);
-    const releaseOther = await limits.admit(ana);
+    const first = await limits.admit(ana);
+    const second = await limits.admit(ana);
     const find = async () => [...(await limits.findConnected([ana, ben]))];
     expect(await find()).to.deep.equal([
       [ana, true],
       [ben, false],
     ]);
-    release();
+    first.release();
+    first.release();
     expect((await find())[0]).to.deep.equal([ana, true]);
-    releaseOther();
+    second.release();
     expect((await find())[0]).to.deep.equal([ana, false]);
   });
 
@@ -63,8 +64,8 @@ describe('ConnectionLimits', () => {
 
   it('holds a lease for each connection also without a limit', async () => {
     const { leases, calls } = createLeases(undefined);
-    const release = await createConnectionLimits(unlimited, leases).admit(ana);
-    release();
+    const admission = await createConnectionLimits(unlimited, leases).admit(ana);
+    admission.release();
     expect(calls).to.deep.equal([`acquire ${ana} 0`, `release ${ana}`]);
   });
 });

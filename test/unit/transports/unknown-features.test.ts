@@ -68,7 +68,7 @@ function createLive(queuedRequests = { count: 0, bytes: 0 }, requestLimits: obje
     registry: createRegistry([...features, counting], context),
     authenticator: { verify: async () => identity },
     tokenExpiry: createTokenExpiry({ isRevoked: () => false, onChange: () => () => {} }),
-    connections: { awaitToken: () => () => {}, admit: async () => () => {} },
+    connections: { awaitToken: () => () => {}, admit: async () => ({ release: () => {} }) },
     limits: {},
     authTimeoutMs: 60_000,
     metrics: { refused: () => {}, requested: () => {} },
@@ -78,10 +78,14 @@ function createLive(queuedRequests = { count: 0, bytes: 0 }, requestLimits: obje
 
 function openSocket(live: LiveContext) {
   const socket = new EventEmitter();
-  let onAny = (..._request: unknown[]) => {};
-  Object.assign(socket, { conn: new EventEmitter(), onAny: (listener: typeof onAny) => (onAny = listener) });
+  let onAny = function (this: unknown, ..._request: unknown[]) {};
+  const onAnySetter = (listener: typeof onAny) => {
+    onAny = listener;
+  };
+  Object.assign(socket, { data: {}, conn: new EventEmitter(), onAny: onAnySetter });
   new SocketSession(socket as unknown as RoomsSocket, identity, live);
-  return (name: string, payload: unknown, acknowledge: (ack: unknown) => void) => onAny(name, payload, acknowledge);
+  return (name: string, payload: unknown, acknowledge: (ack: unknown) => void) =>
+    onAny.call(socket, name, payload, acknowledge);
 }
 
 describe('a feature that the transports do not know', () => {

@@ -12,7 +12,14 @@ describe('ChangeSequencer', () => {
     const failures: unknown[] = [];
     const reads: { from: number; answer: () => void }[] = [];
     const sequencer = new ChangeSequencer({
-      room: room_id,
+      feed: {
+        room: room_id,
+        joins: 0,
+        deliver: ({ rev }) => void delivered.push(rev),
+        onUnknownKind(error) {
+          throw error;
+        },
+      },
       log: {
         changes: (_room, from, to) => {
           const changes = Array.from({ length: to - from + 1 }, (_, n) => change(from + n));
@@ -20,11 +27,6 @@ describe('ChangeSequencer', () => {
         },
       },
       events: { repaired() {}, reordered() {}, reconciled() {}, failed: (error) => failures.push(error) },
-      deliver: ({ rev }) => delivered.push(rev),
-      onUnknownKind: (error) => {
-        throw error;
-      },
-      countJoins: () => 0,
     });
     const waitForRead = async (from: number) => {
       for (let attempts = 0; attempts < 100 && reads.at(-1)?.from !== from; attempts++) await delay(10);

@@ -37,13 +37,13 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
     context: {
       requestLimits: unlimited,
       log: { snapshot: async () => undefined },
-      feeds: { open: () => ({ join: notFound, leave: () => {} }), release: () => {} },
+      feeds: { open: () => ({ join: notFound }), leave: () => {}, release: () => {} },
     } as unknown as AppContext,
     authenticator: { verify },
     tokenExpiry: createTokenExpiry({ isRevoked: ({ jti }) => jti === 'gone', onChange: () => () => {} }),
     connections: {
       awaitToken: () => () => released.push('unauthenticated'),
-      admit: () => () => released.push('user'),
+      admit: () => ({ release: () => released.push('user') }),
     },
     limits: {},
     authTimeoutMs: 60_000,
@@ -156,10 +156,10 @@ describe('a /chat session', () => {
       throw new ChatError(member.actor.user === user ? 'NOT_FOUND' : 'FORBIDDEN');
     };
     const live = withRegistry({
-      context: { requestLimits: unlimited, feeds: { open: () => ({ join, leave: () => {} }), release: () => {} } },
+      context: { requestLimits: unlimited, feeds: { open: () => ({ join }), leave: () => {} } },
       authenticator: { verify },
       tokenExpiry: createTokenExpiry({ isRevoked: () => false, onChange: () => () => {} }),
-      connections: { awaitToken: () => () => {}, admit: () => () => {} },
+      connections: { awaitToken: () => () => {}, admit: () => ({ release: () => {} }) },
       limits: {},
       authTimeoutMs: 60_000,
       metrics: { refused: (_transport: string, code: string) => refused.push(code), requested: () => {} },

@@ -14,9 +14,10 @@ const actor = { user: '00000000-0000-0000-0000-00000000000a', entity: null, leve
 function begin(isRevoked: boolean, { waiting = { count: 0, bytes: 0 }, sendRate = {} } = {}) {
   const done: string[] = [];
   const conn = Object.assign(new EventEmitter(), { transport: {}, close: () => void done.push('closed') });
-  let hear = (..._request: unknown[]) => {};
+  let hear = function (this: unknown, ..._request: unknown[]) {};
   const socket = {
     conn,
+    data: {},
     disconnect: (close: boolean) => void done.push(`sent away ${close}`),
     onAny: (listener: typeof hear) => {
       hear = listener;
@@ -31,7 +32,7 @@ function begin(isRevoked: boolean, { waiting = { count: 0, bytes: 0 }, sendRate 
   new SocketSession(socket, { actor, issuedAt: 0, expiresAt: null, jti: null }, live);
   const ask = async (name: string, payload: unknown = {}) => {
     const answers: unknown[] = [];
-    hear(name, payload, (answer: unknown) => answers.push(answer));
+    hear.call(socket, name, payload, (answer: unknown) => answers.push(answer));
     await new Promise((resolve) => setImmediate(resolve));
     return answers;
   };
