@@ -15,6 +15,10 @@ import { Takeover } from './takeover.ts';
 type OfflineHost = ClientHost &
   Pick<Client, 'room' | 'state' | 'on' | 'close'> & { emit(event: 'storage', state: StorageState): void };
 
+type Part = Room | ClientInbox;
+
+const isRoom = (part: object): part is Room => 'queuedMessages' in part;
+
 /** The states in the last table of STATES.md. */
 export type OfflineState = 'opening' | 'closed' | StorageState;
 
@@ -46,10 +50,9 @@ export class Offline implements ClientPart {
   readonly #records = new Records();
   readonly #tabs: Tabs;
   readonly #outbox: StoredOutbox;
-  readonly #rooms = new Map<Room, StoredRoom>();
-  readonly #inboxes = new Map<ClientInbox, StoredInbox>();
+  readonly #parts = new Map<Part, StoredRoom | StoredInbox>();
   /** What has changed since it was written. */
-  readonly #dirty = new Set<Room | ClientInbox>();
+  readonly #dirty = new Set<Part>();
   /** Pending operations that concern no single room or inbox, such as the deletion of damaged records. */
   #others: StorageOp[] = [];
   readonly #takeover: Takeover;
@@ -70,8 +73,10 @@ export class Offline implements ClientPart {
       onCheck: () => void this.#check(),
     });
     this.#outbox = new StoredOutbox(this.#tabs.id);
-    const getRoom = (ref: number | string) => host.room(ref) as Room;
-    this.#takeover = new Takeover(this.#records, this.#tabs, getRoom, (...ops) => this.#writeLater(...ops));
+    this.#takeover = new Takeover(this.#records, this.#tabs, {
+      room: (ref) => host.room(ref) as Room,
+      write: (...ops) => this.#writeLater(...ops),
+    });
     this.#writer = new StorageWriter(settings, this.#records, {
       onWritten: (ops) => {
         this.#apply(ops);
@@ -88,9 +93,9 @@ export class Offline implements ClientPart {
   }
 
   adopt(part: object): void {
-    if ('queuedMessages' in part) this.#adopt(this.#rooms, part as Room, new StoredRoom(part as Room, this.#records));
+    if (isRoom(part)) this.#adopt(part, new StoredRoom(part, this.#records));
     else if ('unreadRooms' in part)
-      this.#adopt(this.#inboxes, part as ClientInbox, new StoredInbox(part as ClientInbox, this.#records));
+      this.#adopt(part as ClientInbox, new StoredInbox(part as ClientInbox, this.#records));
   }
 
   async clear(): Promise<void> {
@@ -160,11 +165,11 @@ export class Offline implements ClientPart {
   #load(records: readonly StoredRecord[]): void {
     if (this.state !== 'opening') return;
     this.#records.apply(records.map((put) => ({ put })));
-    for (const stored of [...this.#rooms.values(), ...this.#inboxes.values()]) this.#restore(stored);
+    for (const stored of this.#parts.values()) this.#restore(stored);
   }
 
-  #adopt<P extends Room | ClientInbox, S extends StoredRoom | StoredInbox>(parts: Map<P, S>, part: P, stored: S): void {
-    parts.set(part, stored);
+  #adopt(part: Part, stored: StoredRoom | StoredInbox): void {
+    this.#parts.set(part, stored);
     if (this.#isStoring || this.state === 'opening') this.#restore(stored);
     part.onTouched = () => {
       stored.observe();
@@ -178,17 +183,17 @@ export class Offline implements ClientPart {
     if (damaged) this.#others.push({ delete: damaged });
   }
 
-  #touch(part: Room | ClientInbox): void {
+  #touch(part: Part): void {
     if (!this.#isStoring) return;
     this.#dirty.add(part);
     this.#schedule(this.#isUnsent(part));
   }
 
   #touchAll(): void {
-    for (const part of [...this.#rooms.keys(), ...this.#inboxes.keys()]) this.#touch(part);
+    for (const part of this.#parts.keys()) this.#touch(part);
   }
 
-  #isUnsent = (part: Room | ClientInbox) => 'queuedMessages' in part && this.#outbox.isUsed(part);
+  #isUnsent = (part: Part): part is Room => isRoom(part) && this.#outbox.isUsed(part);
 
   #schedule(isUrgent = false): void {
     if (!isUrgent) this.#timer ??= setTimeout(() => this.#flush(), writeDelayMs);
@@ -212,8 +217,7 @@ export class Offline implements ClientPart {
     const parts = [...this.#dirty];
     this.#dirty.clear();
     const others = this.#others.splice(0);
-    const rooms = parts.filter((part) => 'queuedMessages' in part && this.#isUnsent(part)) as Room[];
-    const unsent = rooms.map((room) => ({ room, ...this.#outbox.collect(room) }));
+    const unsent = parts.filter(this.#isUnsent).map((room) => ({ room, ...this.#outbox.collect(room) }));
     const outbox: WriteJob = {
       ops: [...others, ...unsent.flatMap(({ ops }) => ops)],
       isOutbox: true,
@@ -231,9 +235,8 @@ export class Offline implements ClientPart {
       },
     };
     const changes = parts.map((part) => {
-      const stored = this.#rooms.get(part as Room) ?? this.#inboxes.get(part as ClientInbox)!;
-      const group = stored instanceof StoredRoom ? stored.group : undefined;
-      return { ops: stored.collect(), group, onFailed: () => stored.forget() };
+      const stored = this.#parts.get(part)!;
+      return { ops: stored.collect(), group: stored.group, onFailed: () => stored.forget() };
     });
     return [outbox, ...changes];
   }
@@ -248,7 +251,7 @@ export class Offline implements ClientPart {
   #apply(ops: readonly StorageOp[]): void {
     this.#records.apply(ops);
     for (const op of ops)
-      if ('delete' in op) for (const stored of this.#rooms.values()) if (stored.group === op.delete) stored.forget();
+      if ('delete' in op) for (const stored of this.#parts.values()) if (stored.group === op.delete) stored.forget();
   }
 
   #setState(state: OfflineState): void {
@@ -311,8 +314,10 @@ export class Offline implements ClientPart {
   #forget(): void {
     this.#records.groups.clear();
     this.#records.size = 0;
-    for (const stored of [...this.#rooms.values(), ...this.#inboxes.values()]) stored.forget();
-    for (const room of this.#rooms.keys()) this.#outbox.forget(room);
+    for (const [part, stored] of this.#parts) {
+      stored.forget();
+      if (isRoom(part)) this.#outbox.forget(part);
+    }
   }
 
   #stop(): void {

@@ -7,6 +7,8 @@ const unreadKey = 'unread/rooms';
 
 /** Stores the rooms that an inbox lists. What is stored is only shown until the inbox is open, so the last writer wins. */
 export class StoredInbox {
+  /** Undefined, because it is never deleted to make room. */
+  declare readonly group: undefined;
   readonly #inbox: ClientInbox;
   readonly #records: Records;
   #written = new Map<number, InboxItem>();

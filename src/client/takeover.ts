@@ -3,6 +3,12 @@ import type { Records, StorageOp } from './storage-records.ts';
 import { deleteOutbox, listOutboxes, readOutbox, restoreMessage } from './stored-outbox.ts';
 import type { Tabs } from './tabs.ts';
 
+/** The client of this tab. */
+interface TakeoverClient {
+  room(ref: number | string): Room;
+  write(...ops: StorageOp[]): void;
+}
+
 /**
  * Takes over what tabs that have ended could not send. Two tabs may do this at the same time: both then send the messages
  * under the same ids, and the service stores them once.
@@ -10,21 +16,14 @@ import type { Tabs } from './tabs.ts';
 export class Takeover {
   readonly #records: Records;
   readonly #tabs: Tabs;
-  readonly #getRoom: (ref: number | string) => Room;
-  readonly #write: (...ops: StorageOp[]) => void;
+  readonly #client: TakeoverClient;
   /** The tabs whose messages are here, but still in their stored outboxes too. */
   readonly #inherited = new Set<string>();
 
-  constructor(
-    records: Records,
-    tabs: Tabs,
-    getRoom: (ref: number | string) => Room,
-    write: (...ops: StorageOp[]) => void,
-  ) {
+  constructor(records: Records, tabs: Tabs, client: TakeoverClient) {
     this.#records = records;
     this.#tabs = tabs;
-    this.#getRoom = getRoom;
-    this.#write = write;
+    this.#client = client;
   }
 
   /** Returns the tabs that have ended and left messages. */
@@ -39,11 +38,11 @@ export class Takeover {
     for (const tab of dead) {
       this.#inherited.add(tab);
       for (const saved of readOutbox(this.#records, tab)) {
-        const room = this.#getRoom(saved.ref);
+        const room = this.#client.room(saved.ref);
         restoreMessage(room, saved);
         rooms.add(room);
       }
-      this.#write(deleteOutbox(tab), { delete: `tab/${tab}` });
+      this.#client.write(deleteOutbox(tab), { delete: `tab/${tab}` });
     }
     return rooms;
   }
@@ -57,6 +56,6 @@ export class Takeover {
   beat(): void {
     const { id, needsHeartbeat } = this.#tabs;
     if (needsHeartbeat && listOutboxes(this.#records).includes(id))
-      this.#write({ put: { key: `tab/${id}`, version: Date.now(), value: JSON.stringify(id) } });
+      this.#client.write({ put: { key: `tab/${id}`, version: Date.now(), value: JSON.stringify(id) } });
   }
 }
