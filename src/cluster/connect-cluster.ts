@@ -166,7 +166,8 @@ export async function connectRedisNodes({ settings, service, logger, events }: C
       },
       onPublished: publishLog.recovered,
     });
-    attach(createNodesAdapter(pubsub, adapter, prefix), pubsub.publishDroppable.bind(pubsub));
+    const publishDroppable = pubsub.publishDroppable.bind(pubsub);
+    attach({ adapter: createNodesAdapter(pubsub, adapter, prefix), publishDroppable });
   }
 
   async function openWithRetry(): Promise<void> {

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { createFailureLog } from '../observability/failure-log.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { createNodeList } from './node-list.ts';
+import { PeerRooms, type RoomChanges } from './peer-rooms.ts';
 import { createConnectionLeases, createSharedSpending } from './shared-limits.ts';
 import type { SharedCommands } from './shared-store.ts';
 import { type BusEvents, createSocketioRoomBus } from './socketio-room-bus.ts';
@@ -61,7 +62,10 @@ export async function connectWorkers({ link, logger, events }: Collaborators) {
       linkLog.failed(new Error('the primary process does not answer'));
     },
   });
+  const peers = new PeerRooms();
+  link.answer('peerRooms', ([peer, changes]) => peers.update(peer as number, (changes ?? undefined) as RoomChanges));
   const adapter = createWorkersAdapter({
+    peers,
     // The call fails only if the primary ends, and then this process ends, too.
     subscribe: (changes) => link.call('rooms', changes).catch(() => {}),
     onSubscribed: (room) => roomBus.onSubscribed(`#${room}#`),
@@ -72,7 +76,10 @@ export async function connectWorkers({ link, logger, events }: Collaborators) {
     },
     onRecovered: () => publishLog.recovered(),
   });
-  roomBus.attach(adapter.create, adapter.publishDroppable);
+  roomBus.attach({
+    ...{ adapter: adapter.create, publishDroppable: adapter.publishDroppable },
+    hasReceivers: (room) => peers.serve(room),
+  });
   await adapter.subscribed();
   // The primary has dropped messages for this worker, or another worker has ended before it published its last changes.
   link.answer('missed', () => roomBus.onResumed());

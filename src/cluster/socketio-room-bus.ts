@@ -9,15 +9,21 @@ import type { Signal, Signals } from '../core/signals.ts';
 /** Creates an adapter. Socket.IO calls this function with `new`. */
 export type NodesAdapter = (namespace: Namespace) => Namespace['adapter'];
 
-/** Runs a publish whose message may be dropped, and is not reported if it is lost. */
-type PublishDroppable = (publish: () => void) => void;
+/** How the bus reaches other nodes. */
+interface Link {
+  adapter: NodesAdapter;
+  /** Runs a publish whose message may be dropped, and is not reported if it is lost. */
+  publishDroppable(publish: () => void): void;
+  /** Whether another node is in the Socket.IO room. Undefined if this node does not know that. */
+  hasReceivers?(room: string): boolean;
+}
 
 export interface SocketioRoomBus {
   bus: RoomBus;
   signals: Signals;
   ephemeral: Pick<EphemeralBus, 'node' | 'publish' | 'subscribe' | 'onUp'>;
   /** Connects this node to the other nodes. Before this call, the node works alone. */
-  attach(adapter: NodesAdapter, publishDroppable: PublishDroppable): void;
+  attach(link: Link): void;
   /** Call this when the subscription to a channel of the adapter has started. */
   onSubscribed(channel: string): void;
   /** Call this when a message of this node did not reach the other nodes. After the next resume, they are notified. */
@@ -72,7 +78,7 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents, node: str
   const missedListeners = new Set<(rooms?: readonly RoomId[]) => void>();
   let newlySubscribed: RoomId[] = [];
   let hasLost = false;
-  let remote: { namespace: Namespace; relayId: string; publishDroppable: PublishDroppable } | undefined;
+  let remote: { namespace: Namespace; relayId: string; link: Link } | undefined;
 
   function handleMessage(name: unknown, body: unknown): void {
     if (name === 'call') return handleCall(parseJson(body));
@@ -111,18 +117,26 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents, node: str
   }
 
   function broadcast(room: string, name: string, body: unknown): void {
-    if (remote) runSafely(() => remote!.namespace.to(room).except(remote!.relayId).emit(name, JSON.stringify(body)));
-    else hasLost = true;
+    if (!remote) {
+      hasLost = true;
+      return;
+    }
+    if (!hasReceivers(room)) return;
+    runSafely(() => remote!.namespace.to(room).except(remote!.relayId).emit(name, JSON.stringify(body)));
   }
+
+  const hasReceivers = (room: string) => remote?.link.hasReceivers?.(room) ?? true;
 
   /**
    * Sends the event under the name `call`. Nodes of an earlier version ignore calls that they do not know. If the
    * message had another name, they would handle it as a change of the room, and stop delivering.
    */
   function publishEphemeral(topic: string, to: Recipients, body: object): void {
-    remote?.publishDroppable(() =>
+    const room = toRecipientRoom(to);
+    if (!hasReceivers(room)) return;
+    remote?.link.publishDroppable(() =>
       runSafely(() => {
-        const operator = remote!.namespace.to(toRecipientRoom(to)).except(remote!.relayId);
+        const operator = remote!.namespace.to(room).except(remote!.relayId);
         operator.emit('call', JSON.stringify({ topic, from: node, body }));
       }),
     );
@@ -179,11 +193,11 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents, node: str
         return () => void upListeners.delete(listener);
       },
     },
-    attach(adapter, publishDroppable) {
-      const { sockets: namespace } = new Server({ adapter: adapter as never, parser: noParser as never });
+    attach(link) {
+      const { sockets: namespace } = new Server({ adapter: link.adapter as never, parser: noParser as never });
       const relaySocket = createRelaySocket(handleMessage);
       namespace.sockets.set(relaySocket.id, relaySocket as never);
-      remote = { namespace: namespace as unknown as Namespace, relayId: relaySocket.id, publishDroppable };
+      remote = { namespace: namespace as unknown as Namespace, relayId: relaySocket.id, link };
       // Like every socket, the relay socket also joins a room that is named after its id. `broadcast` passes this room
       // to `except`, so that this node does not receive its own messages again.
       namespace.adapter.addAll(

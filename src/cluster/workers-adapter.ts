@@ -1,9 +1,13 @@
 import { NodeClusterAdapter } from '@socket.io/cluster-adapter';
 import type { Namespace } from 'socket.io';
+import type { PeerRooms, RoomChanges } from './peer-rooms.ts';
 import { BoundedPublisher, type PublishEvents } from './publisher.ts';
 import type { NodesAdapter } from './socketio-room-bus.ts';
 
 type Message = Parameters<NodeClusterAdapter['onMessage']>[0];
+
+/** A message, and the ids of the workers that the primary passes it on to. Undefined for all other workers. */
+type AddressedMessage = Message & { to?: readonly number[] };
 
 /** Several messages of one tick. The primary passes it on like any other message of the adapter. */
 interface Batch {
@@ -12,25 +16,21 @@ interface Batch {
   type: 'batch';
   uid: string;
   nsp: string;
-  messages: Message[];
+  messages: AddressedMessage[];
 }
 
-/** The rooms whose messages a worker wants, as changes since the last call. */
-export interface RoomChanges {
-  added: string[];
-  removed: string[];
-}
-
-interface AdapterEvents extends PublishEvents {
-  /** Reports the rooms of this worker to the primary, which passes on only the messages of these rooms. */
+interface Collaborators extends PublishEvents {
+  /** Only these receive the messages of a room. */
+  peers: PeerRooms;
+  /** Reports the rooms of this worker to the other workers. Resolves when they send the messages of these rooms. */
   subscribe(changes: RoomChanges): Promise<unknown>;
-  /** The primary passes on the messages of this room. */
+  /** The other workers send the messages of this room. */
   onSubscribed(room: string): void;
 }
 
 export interface WorkersAdapter {
   create: NodesAdapter;
-  /** Resolves when the primary knows the rooms that were added until now. */
+  /** Resolves when the other workers know the rooms that were added until now. */
   subscribed(): Promise<void>;
   /** Runs `publish`. The messages that it publishes may be dropped, and their loss is not reported. */
   publishDroppable(publish: () => void): void;
@@ -41,16 +41,17 @@ export interface WorkersAdapter {
 }
 
 /**
- * Socket.IO's adapter for workers of one machine. It sends the messages of one tick together, because most of their cost
- * is the cost of one IPC message, and it limits what is in flight while the primary does not keep up.
+ * Socket.IO's adapter for workers of one machine. It sends messages only to workers that serve their rooms, and those of one
+ * tick together, because most of their cost is the cost of one IPC message. It limits what is in flight while the primary
+ * does not keep up.
  */
-export function createWorkersAdapter({ subscribe, onSubscribed, ...events }: AdapterEvents): WorkersAdapter {
+export function createWorkersAdapter({ peers, subscribe, onSubscribed, ...events }: Collaborators): WorkersAdapter {
   const publisher = new BoundedPublisher(() => undefined, events);
   const reported = new Set<string>();
   /** Whether each of these rooms is wanted. Reported at the end of the tick. */
   let changed = new Map<string, boolean>();
   let reporting: Promise<void> = Promise.resolve();
-  let waiting: { messages: Message[]; droppable: Message[] } | undefined;
+  let waiting: { messages: AddressedMessage[]; droppable: AddressedMessage[] } | undefined;
   let isDroppable = false;
 
   function flush(): void {
@@ -60,7 +61,10 @@ export function createWorkersAdapter({ subscribe, onSubscribed, ...events }: Ada
     if (droppable.length > 0) void publisher.publishDroppable(estimateBytes(droppable), () => sendBatch(droppable));
   }
 
-  function add(message: Message): void {
+  function add(message: AddressedMessage): void {
+    const { rooms } = (message as { data?: { opts?: { rooms?: string[] } } }).data?.opts ?? {};
+    if (rooms) message.to = peers.find(rooms);
+    if (message.to?.length === 0) return;
     if (!waiting) {
       waiting = { messages: [], droppable: [] };
       setImmediate(flush);
@@ -131,7 +135,7 @@ export function createWorkersAdapter({ subscribe, onSubscribed, ...events }: Ada
 }
 
 /** The size of the body of a message, which is a JSON text. The rest is about 200 bytes. */
-function estimateBytes(messages: readonly Message[]): number {
+function estimateBytes(messages: readonly AddressedMessage[]): number {
   let bytes = 0;
   for (const { data } of messages as unknown as { data?: { packet?: { data?: unknown[] } } }[]) {
     const body = data?.packet?.data?.[1];
@@ -140,7 +144,7 @@ function estimateBytes(messages: readonly Message[]): number {
   return bytes;
 }
 
-function sendBatch(messages: Message[]): Promise<number> {
+function sendBatch(messages: AddressedMessage[]): Promise<number> {
   const { uid, nsp } = messages[0] as unknown as Batch;
   const batch: Batch = { source: '_sio_adapter', type: 'batch', uid, nsp, messages };
   return new Promise((resolve, reject) => {

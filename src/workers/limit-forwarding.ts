@@ -12,21 +12,17 @@ interface ForwardingEvents {
 
 type Callback = (error: Error | null) => void;
 
-/** A batch of `workers-adapter.ts`. */
+/** A batch of `workers-adapter.ts`. Messages without `to` are for all other workers. */
 interface Batch {
-  messages?: { data?: { opts?: { rooms: string[] } } }[];
+  messages?: { to?: readonly number[] }[];
 }
 
 /**
  * Socket.IO's adapter passes every message of a worker on to all other workers with `worker.send`, and does not look at
- * the result. This passes on only the messages of `rooms`. If the worker does not read them, they would fill the memory of
- * the primary; therefore this drops them beyond a limit.
+ * the result. This passes on only the messages that are addressed to the worker. If the worker does not read them, they
+ * would fill the memory of the primary; therefore this drops them beyond a limit.
  */
-export function limitForwarding(
-  worker: Worker,
-  rooms: ReadonlySet<string>,
-  { onLost, onRecovered }: ForwardingEvents,
-): void {
+export function limitForwarding(worker: Worker, { onLost, onRecovered }: ForwardingEvents): void {
   const send = worker.send.bind(worker) as (
     message: object,
     handle: undefined,
@@ -44,7 +40,7 @@ export function limitForwarding(
   }
 
   worker.send = (message: object) => {
-    const wanted = selectMessages(message as Batch, rooms);
+    const wanted = selectMessages(message as Batch, worker.id);
     if (!wanted) return true;
     if (waiting >= maxWaiting) {
       if (!hasLost) onLost();
@@ -56,11 +52,11 @@ export function limitForwarding(
   };
 }
 
-/** Messages without rooms are the adapter's own, such as its heartbeats. Returns undefined if nothing is left. */
-function selectMessages(batch: Batch, rooms: ReadonlySet<string>): Batch | undefined {
+/** Returns undefined if nothing is left. */
+function selectMessages(batch: Batch, worker: number): Batch | undefined {
   const { messages } = batch;
   if (!messages) return batch;
-  const wanted = messages.filter(({ data }) => data?.opts?.rooms.some((room) => rooms.has(room)) ?? true);
+  const wanted = messages.filter(({ to }) => to?.includes(worker) ?? true);
   if (wanted.length === messages.length) return batch;
   return wanted.length === 0 ? undefined : { ...batch, messages: wanted };
 }

@@ -3,10 +3,13 @@ import type { Socket } from 'node:net';
 import { setupPrimary } from '@socket.io/cluster-adapter';
 import type { Logger } from 'pino';
 import { MemoryStore } from '../cluster/memory-store.ts';
+import type { RoomChanges } from '../cluster/peer-rooms.ts';
 import type { WorkerAddress } from '../cluster/worker-link.ts';
 import type { Config } from '../config/config.ts';
 import { MetricsOfWorkers } from '../observability/metrics/of-workers.ts';
 import { prepareHandover } from '../patches/net-socket-handover.ts';
+import { isInTime } from './in-time.ts';
+import { RoomSharing } from './room-sharing.ts';
 import { WorkerProcess } from './worker-process.ts';
 
 export interface Primary {
@@ -43,6 +46,7 @@ export async function startPrimary({ config, workerFile, logger }: Options): Pro
   const processes = new Map<number, WorkerProcess>();
   const failures = new Map<number, number>();
   const store = new MemoryStore();
+  const roomSharing = new RoomSharing<WorkerProcess>();
   let restarts = 0;
   let isStarted = false;
   let draining: { onEnd(code: number | null): void } | undefined;
@@ -74,7 +78,7 @@ export async function startPrimary({ config, workerFile, logger }: Options): Pro
           // A late answer of a worker that has ended would count its totals twice.
           if (processes.has(id)) metrics.update(id, own);
         });
-        await withTimeout(read, metricsTimeoutMs);
+        await isInTime(read, metricsTimeoutMs);
       }),
     );
     return metrics.text();
@@ -95,6 +99,7 @@ export async function startPrimary({ config, workerFile, logger }: Options): Pro
           store.forget(worker.id);
           metrics.end(worker.id);
           sendPorts();
+          roomSharing.remove(worker);
           // The worker may have stored changes that it has not published.
           for (const other of list()) other.notify('missed');
           reject(new WorkerStartError(`A worker ended before it served (${signal ?? `exit code ${code}`})`));
@@ -105,6 +110,10 @@ export async function startPrimary({ config, workerFile, logger }: Options): Pro
         onForwardingLost: () => logger.warn(fields, 'worker does not read the changes of other workers; dropping them'),
       });
       processes.set(worker.id, worker);
+      worker.link.answer(
+        'rooms',
+        ([changes]) => processes.has(worker.id) && roomSharing.share(worker, changes as RoomChanges),
+      );
       worker.link.answer('store', ([command, args]) => store.run(worker.id, command as never, args as never));
       worker.link.answer('readMetrics', readMetrics);
       worker.link.answer('socket', ([to, request], socket) => passSocket(to as number, request as string, socket));
@@ -169,13 +178,4 @@ export async function startPrimary({ config, workerFile, logger }: Options): Pro
     killAll();
     throw error;
   }
-}
-
-async function withTimeout(task: Promise<unknown>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const timedOut = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([task.catch(() => {}), timedOut]);
-  clearTimeout(timer);
 }

@@ -2,7 +2,6 @@ import cluster, { type Worker } from 'node:cluster';
 import { Heartbeat } from '../cluster/heartbeat.ts';
 import { IpcLink } from '../cluster/ipc-link.ts';
 import type { WorkerAddress } from '../cluster/worker-link.ts';
-import type { RoomChanges } from '../cluster/workers-adapter.ts';
 import { closePendingConnections } from '../patches/cluster-pending-connections.ts';
 import { limitForwarding } from './limit-forwarding.ts';
 
@@ -41,13 +40,7 @@ export class WorkerProcess {
       send: (message, handle, callback) => worker.process.send(message, handle, {}, callback),
       on: (event, listener) => worker.on(event, listener),
     });
-    const rooms = new Set<string>();
-    this.link.answer('rooms', ([changes]) => {
-      const { added, removed } = changes as RoomChanges;
-      for (const room of added) rooms.add(room);
-      for (const room of removed) rooms.delete(room);
-    });
-    limitForwarding(worker, rooms, {
+    limitForwarding(worker, {
       onLost: events.onForwardingLost,
       // The worker reads from the log what it has missed.
       onRecovered: () => this.notify('missed'),

@@ -127,7 +127,7 @@ const layers: Layer[] = [
     files: /^workers\//,
     imports: [
       /^(workers|patches|config)\//,
-      /^cluster\/(heartbeat|ipc-link|memory-store|worker-link|workers-adapter)\.ts$/,
+      /^cluster\/(heartbeat|ipc-link|memory-store|peer-rooms|worker-link)\.ts$/,
       /^observability\/metrics\/of-workers\.ts$/,
     ],
     packages: /^(@socket\.io\/cluster-adapter|pino|node:(cluster|net))$/,

@@ -12,7 +12,7 @@ describe('limitForwarding', () => {
       },
     } as unknown as Worker;
     const reports: string[] = [];
-    limitForwarding(worker, new Set(), {
+    limitForwarding(worker, {
       onLost: () => reports.push('lost'),
       onRecovered: () => reports.push('recovered'),
     });
@@ -27,19 +27,17 @@ describe('limitForwarding', () => {
     expect(sent, 'it sends again').to.have.length(1);
   });
 
-  it('passes on the messages of the rooms of the worker, and those without rooms', () => {
+  it('passes on the messages that are addressed to the worker, and those without an address', () => {
     const sent: unknown[] = [];
-    const worker = { send: (message: object) => sent.push(message) } as unknown as Worker;
-    const rooms = new Set<string>();
-    limitForwarding(worker, rooms, { onLost() {}, onRecovered() {} });
-    const [first, second] = ['room:1', 'room:2'].map((room) => ({ data: { opts: { rooms: [room] } } }));
+    const worker = { id: 2, send: (message: object) => sent.push(message) } as unknown as Worker;
+    limitForwarding(worker, { onLost() {}, onRecovered() {} });
+    const [other, both] = [{ to: [3] }, { to: [3, 2] }];
     const heartbeat = { type: 2 };
-    worker.send({ messages: [first] });
+    worker.send({ messages: [other] });
     expect(sent).to.deep.equal([]);
-    rooms.add('room:2');
-    worker.send({ messages: [first, second, heartbeat] });
-    worker.send({ messages: [second] });
+    worker.send({ messages: [other, both, heartbeat] });
+    worker.send({ messages: [both] });
     worker.send(heartbeat);
-    expect(sent).to.deep.equal([{ messages: [second, heartbeat] }, { messages: [second] }, heartbeat]);
+    expect(sent).to.deep.equal([{ messages: [both, heartbeat] }, { messages: [both] }, heartbeat]);
   });
 });

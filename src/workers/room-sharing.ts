@@ -1,0 +1,61 @@
+import { applyChanges, type RoomChanges } from '../cluster/peer-rooms.ts';
+import { isInTime } from './in-time.ts';
+
+/** The part of a `WorkerProcess` that is used here. */
+interface Member {
+  readonly id: number;
+  readonly link: { call(name: string, ...args: unknown[]): Promise<unknown> };
+  notify(name: string, ...args: unknown[]): void;
+}
+
+interface Shared {
+  rooms: Set<string>;
+  /** How many of its changes still wait for another worker after the timeout. */
+  late: number;
+}
+
+/**
+ * Tells each worker which rooms the others serve. A worker sends the messages of a room only to those workers. What it
+ * stores before it knows of a worker does not reach that worker, which therefore reads the log after `share`.
+ */
+export class RoomSharing<M extends Member> {
+  readonly #members = new Map<M, Shared>();
+  readonly #timeoutMs: number;
+
+  /** After the timeout, the rooms of a worker do not wait for the others any longer. One of them may be frozen. */
+  constructor(timeoutMs = 500) {
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /**
+   * Resolves when the other workers know the changes, or after the timeout. If it was the timeout, the worker is notified
+   * that it has missed messages as soon as the others know them.
+   */
+  async share(worker: M, changes: RoomChanges): Promise<void> {
+    const others = [...this.#members].filter(([other]) => other !== worker);
+    const own = this.#members.get(worker) ?? this.#introduce(worker, others);
+    applyChanges(own.rooms, changes);
+    const telling = others.map(([{ link }]) => link.call('peerRooms', worker.id, changes).catch(() => {}));
+    if (changes.added.length === 0) return;
+    const told = Promise.all(telling);
+    if (await isInTime(told, this.#timeoutMs)) return;
+    own.late += 1;
+    void told.then(() => {
+      own.late -= 1;
+      if (own.late === 0) worker.notify('missed');
+    });
+  }
+
+  /** Call this when the worker has ended. */
+  remove(worker: M): void {
+    this.#members.delete(worker);
+    for (const other of this.#members.keys()) other.notify('peerRooms', worker.id, null);
+  }
+
+  #introduce(worker: M, others: readonly [M, Shared][]): Shared {
+    const own = { rooms: new Set<string>(), late: 0 };
+    this.#members.set(worker, own);
+    for (const [{ id }, { rooms }] of others) worker.notify('peerRooms', id, { added: [...rooms], removed: [] });
+    return own;
+  }
+}
