@@ -43,7 +43,7 @@ export function createRoomsAdapter(onError: (error: unknown) => void): RoomsAdap
     constructor(namespace: Namespace) {
       super(namespace);
       this.#batcher = new BroadcastBatcher<Room, string>({
-        listSubscribers: (room) => this.rooms.get(room) ?? [],
+        listSubscribers: (room) => this.rooms.get(room) ?? nobody,
         write: (id, written) => {
           const socket = this.#socket(id);
           if (socket?.connected) writeToEngine(socket.conn as unknown as Engine, written);
@@ -106,6 +106,8 @@ export function createRoomsAdapter(onError: (error: unknown) => void): RoomsAdap
     }
   };
 }
+
+const nobody: ReadonlySet<string> = new Set();
 
 interface RoomSocket {
   id: string;

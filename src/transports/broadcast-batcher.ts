@@ -8,13 +8,13 @@ export interface WrittenBatch {
 }
 
 interface Collaborators<Room, Subscriber> {
-  listSubscribers: (room: Room) => Iterable<Subscriber>;
+  listSubscribers: (room: Room) => ReadonlySet<Subscriber>;
   write: (subscriber: Subscriber, batch: WrittenBatch) => void;
   /** Called if `write` throws. The subscriber has missed messages, so it must be disconnected. */
   onError: (subscriber: Subscriber, error: unknown) => void;
 }
 
-/** The messages of one room that wait to be written at the end of this tick. */
+/** The messages of one room that wait to be written, at the end of this tick or in a pass. */
 interface PendingBatch<Subscriber> {
   texts: string[];
   frames: Buffer[];
@@ -25,16 +25,33 @@ interface PendingBatch<Subscriber> {
   offsets: Map<Subscriber, number>;
 }
 
+/** The writing of a batch to a large room, which takes several ticks. */
+interface Pass<Subscriber> {
+  batch: PendingBatch<Subscriber>;
+  /** The subscribers that it has not reached yet. */
+  remaining: Iterator<Subscriber>;
+  /** The number of messages when it began. It also writes later ones to the subscribers that it reaches after them. */
+  begunWith: number;
+}
+
+/**
+ * A write takes some microseconds. In a room with more subscribers, a pass leaves the event loop after this many writes, so
+ * that neither other rooms nor the arrival of the next messages wait for all of them.
+ */
+const maxWritesPerTick = 64;
+
 /**
  * Collects the messages of each room and writes them at the end of the tick. So a batch costs one write per subscriber,
- * and all subscribers share one buffer. `skipPending` and `catchUp` keep the order for a subscriber that joins, leaves,
- * or receives something else before the batch is written.
+ * and all subscribers share one buffer. A large room is written in passes of several ticks, and messages that arrive during
+ * a pass join it. `skipPending` and `catchUp` keep the order for a subscriber that joins, leaves, or receives something else
+ * before the batch is written.
  */
 export class BroadcastBatcher<Room, Subscriber> {
-  readonly #listSubscribers: (room: Room) => Iterable<Subscriber>;
+  readonly #listSubscribers: Collaborators<Room, Subscriber>['listSubscribers'];
   readonly #writeTo: Collaborators<Room, Subscriber>['write'];
   readonly #onError: Collaborators<Room, Subscriber>['onError'];
   readonly #rooms = new Map<Room, PendingBatch<Subscriber>>();
+  readonly #passes = new Map<Room, Pass<Subscriber>>();
   #deliveries = 0;
 
   constructor({ listSubscribers, write, onError }: Collaborators<Room, Subscriber>) {
@@ -50,7 +67,7 @@ export class BroadcastBatcher<Room, Subscriber> {
 
   /** `frame` is the encoded text. A caller that appends a text to several rooms encodes it once. */
   append(room: Room, text: string, frame: Buffer = encodeFrame(text)): void {
-    let batch = this.#rooms.get(room);
+    let batch = this.#find(room);
     if (!batch) {
       // `nextTick` runs after the code that answers requests, so the answers and the batch share one write.
       if (this.#rooms.size === 0) process.nextTick(() => this.#flush());
@@ -63,18 +80,30 @@ export class BroadcastBatcher<Room, Subscriber> {
 
   /** Excludes the pending messages for this subscriber, so that it receives only later ones. */
   skipPending(room: Room, subscriber: Subscriber): void {
-    const batch = this.#rooms.get(room);
+    const batch = this.#find(room);
     batch?.offsets.set(subscriber, batch.texts.length);
   }
 
   /** Writes the pending messages now, before the subscriber receives something else or leaves. */
   catchUp(room: Room, subscriber: Subscriber): void {
-    const batch = this.#rooms.get(room);
-    if (!batch) return;
-    const from = batch.offsets.get(subscriber) ?? 0;
-    if (from === batch.texts.length) return;
-    batch.offsets.set(subscriber, batch.texts.length);
-    this.#write(subscriber, sliceFrom(batch, from));
+    const batch = this.#find(room);
+    if (batch) this.#writePending(batch, subscriber, (from) => sliceFrom(batch, from));
+  }
+
+  #find(room: Room): PendingBatch<Subscriber> | undefined {
+    return this.#passes.get(room)?.batch ?? this.#rooms.get(room);
+  }
+
+  #writePending(
+    { texts, offsets }: PendingBatch<Subscriber>,
+    subscriber: Subscriber,
+    slice: (from: number) => WrittenBatch,
+  ): void {
+    const from = offsets.get(subscriber) ?? 0;
+    if (from === texts.length) return;
+    // Before the write: if it fails, the subscriber leaves, and that calls `catchUp`.
+    offsets.set(subscriber, texts.length);
+    this.#write(subscriber, slice(from));
   }
 
   #write(subscriber: Subscriber, batch: WrittenBatch): void {
@@ -90,18 +119,70 @@ export class BroadcastBatcher<Room, Subscriber> {
     const rooms = [...this.#rooms];
     this.#rooms.clear();
     for (const [room, batch] of rooms) {
-      const { texts, frames, offsets } = batch;
-      const all = { texts, frames: frames.length > 1 ? [Buffer.concat(frames)] : frames };
-      for (const subscriber of this.#listSubscribers(room)) {
-        const from = offsets.size > 0 ? (offsets.get(subscriber) ?? 0) : 0;
-        if (from === 0) this.#write(subscriber, all);
-        else if (from < texts.length) this.#write(subscriber, sliceFrom(batch, from));
+      const subscribers = this.#listSubscribers(room);
+      if (subscribers.size <= maxWritesPerTick) {
+        this.#writeAll(batch, subscribers);
+      } else {
+        this.#beginPass(room, batch);
+        this.#continuePass(room);
       }
     }
   }
+
+  #writeAll(batch: PendingBatch<Subscriber>, subscribers: Iterable<Subscriber>): void {
+    const { texts, offsets } = batch;
+    const all = joinFrames(batch);
+    for (const subscriber of subscribers) {
+      const from = offsets.size > 0 ? (offsets.get(subscriber) ?? 0) : 0;
+      if (from === 0) this.#write(subscriber, all);
+      else if (from < texts.length) this.#write(subscriber, sliceFrom(batch, from));
+    }
+  }
+
+  #beginPass(room: Room, batch: PendingBatch<Subscriber>): void {
+    const remaining = this.#listSubscribers(room).values();
+    this.#passes.set(room, { batch, remaining, begunWith: batch.texts.length });
+  }
+
+  #continuePass(room: Room): void {
+    const { batch, remaining, begunWith } = this.#passes.get(room)!;
+    const slice = createSlicer(batch);
+    for (let writes = 0; writes < maxWritesPerTick; writes++) {
+      const { done, value: subscriber } = remaining.next();
+      if (!done) this.#writePending(batch, subscriber, slice);
+      else if (batch.texts.length === begunWith) return void this.#passes.delete(room);
+      else {
+        // Those whom the pass had reached before later messages arrived have not received these yet.
+        this.#beginPass(room, dropFirst(batch, begunWith));
+        break;
+      }
+    }
+    setImmediate(() => this.#continuePass(room));
+  }
 }
 
-/** Does not concatenate the frames: few subscribers need a part of a batch, so copying would cost more than it saves. */
+function dropFirst<Subscriber>(batch: PendingBatch<Subscriber>, count: number): PendingBatch<Subscriber> {
+  const offsets = new Map<Subscriber, number>();
+  for (const [subscriber, offset] of batch.offsets) if (offset > count) offsets.set(subscriber, offset - count);
+  return { texts: batch.texts.slice(count), frames: batch.frames.slice(count), offsets };
+}
+
+/** Returns a function that joins the frames, and does so once for subscribers that need the same messages. */
+function createSlicer(batch: PendingBatch<unknown>): (from: number) => WrittenBatch {
+  let last: { from: number; to: number; written: WrittenBatch } | undefined;
+  return (from) => {
+    const to = batch.texts.length;
+    if (last?.from !== from || last.to !== to) last = { from, to, written: joinFrames(sliceFrom(batch, from)) };
+    return last.written;
+  };
+}
+
+const joinFrames = ({ texts, frames }: WrittenBatch): WrittenBatch => ({
+  texts,
+  frames: frames.length > 1 ? [Buffer.concat(frames)] : frames,
+});
+
+/** Does not join the frames: if few subscribers need a part of a batch, the copy costs more than it saves. */
 const sliceFrom = ({ texts, frames }: WrittenBatch, from: number): WrittenBatch => ({
   texts: texts.slice(from),
   frames: frames.slice(from),

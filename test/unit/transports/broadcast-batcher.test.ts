@@ -5,6 +5,10 @@ import { textsIn } from '../../helpers/written-frames.ts';
 /** Waits for the end of the tick, when the batcher has written the messages. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
+async function turns(count: number): Promise<void> {
+  for (let n = 0; n < count; n++) await turn();
+}
+
 /** Two rooms, and the writes to each subscriber; a write is a list of texts. */
 function stage(inside: Record<string, string[]> = { kitchen: ['ann', 'bob'] }) {
   const rooms = new Map(Object.entries(inside).map(([room, members]) => [room, new Set(members)]));
@@ -14,7 +18,7 @@ function stage(inside: Record<string, string[]> = { kitchen: ['ann', 'bob'] }) {
   const broken = new Set<string>();
   let onWrite = (_member: string) => {};
   const writes = new BroadcastBatcher<string, string>({
-    listSubscribers: (room) => rooms.get(room) ?? [],
+    listSubscribers: (room) => rooms.get(room) ?? new Set(),
     write(member, { frames, texts }) {
       if (broken.has(member)) throw new Error('a line that is broken');
       expect(textsIn(Buffer.concat(frames))).to.deep.equal(texts);
@@ -180,5 +184,72 @@ describe('the broadcast batcher', () => {
     await turn();
     expect(failed).to.have.lengthOf(1);
     expect(heardBy('bob')).to.deep.equal([['1', '2']]);
+  });
+
+  describe('in a large room', () => {
+    const crowd = Array.from({ length: 200 }, (_, n) => `m${n}`);
+    const reached = (heardBy: (member: string) => string[][]) => crowd.filter((member) => heardBy(member).length > 0);
+
+    it('leaves the event loop between writes, and adds messages that arrive meanwhile to those that it has not written', async () => {
+      const { say, heardBy } = stage({ kitchen: crowd, hall: ['ann'] });
+      say('kitchen', '1');
+      await turn();
+      const early = reached(heardBy);
+      expect(early.length).to.be.within(1, crowd.length - 1);
+      say('kitchen', '2');
+      say('hall', 'h1');
+      await Promise.resolve();
+      await new Promise((resolve) => process.nextTick(resolve));
+      expect(heardBy('ann'), 'a small room does not wait').to.deep.equal([['h1']]);
+      while (heardBy('m0').length < 2 || heardBy('m199').length < 1) await turn();
+      await turns(10);
+      for (const member of crowd) {
+        expect(heardBy(member)).to.deep.equal(early.includes(member) ? [['1'], ['2']] : [['1', '2']]);
+      }
+      say('kitchen', '3');
+      await turns(10);
+      for (const member of crowd) expect(heardBy(member).at(-1)).to.deep.equal(['3']);
+    });
+
+    it('reports a failed write once, and reaches all others', async () => {
+      const { say, failed, broken, heardBy } = stage({ kitchen: crowd });
+      for (const member of ['m3', 'm150']) broken.add(member);
+      say('kitchen', '1');
+      await turn();
+      say('kitchen', '2');
+      await turns(10);
+      expect(failed).to.deep.equal(['m3: a line that is broken', 'm150: a line that is broken']);
+      for (const member of crowd.filter((each) => !broken.has(each))) {
+        expect(heardBy(member).flat()).to.deep.equal(['1', '2']);
+      }
+    });
+
+    it('delivers what is said while a member is inside, once and in order, whenever members enter, leave and catch up', async () => {
+      const { say, writes, leave, enter, heardBy } = stage({ kitchen: crowd });
+      const expected = new Map(crowd.map((member) => [member, [] as string[]]));
+      const inside = new Set(crowd);
+      const random = (below: number) => Math.floor(Math.random() * below);
+      const anyone = () => crowd[random(crowd.length)]!;
+      for (let step = 0; step < 3_000; step++) {
+        const member = anyone();
+        const act = random(8);
+        if (act < 2) {
+          say('kitchen', `${step}`);
+          for (const each of inside) expected.get(each)!.push(`${step}`);
+        } else if (act < 3 && inside.has(member)) {
+          leave('kitchen', member);
+          inside.delete(member);
+          expect(heardBy(member).flat(), 'before it leaves').to.deep.equal(expected.get(member));
+        } else if (act < 4 && !inside.has(member)) {
+          enter('kitchen', member);
+          inside.add(member);
+        } else if (act < 5 && inside.has(member)) {
+          writes.catchUp('kitchen', member);
+          expect(heardBy(member).flat(), 'after it has caught up').to.deep.equal(expected.get(member));
+        } else if (act < 6) await turn();
+      }
+      await turns(20);
+      for (const member of crowd) expect(heardBy(member).flat(), member).to.deep.equal(expected.get(member));
+    });
   });
 });
