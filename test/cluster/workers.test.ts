@@ -5,6 +5,7 @@ import { freePort } from '../helpers/free-port.ts';
 import { PollingSession, splitPackets } from '../helpers/polling-session.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { runCommand, runServer } from '../helpers/process.ts';
+import { startRedis } from '../helpers/redis.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { revoke } from '../helpers/revocations.ts';
 import { createMember, createRoomWithOwner } from '../helpers/rooms.ts';
@@ -234,6 +235,31 @@ describe('A fault of one of two workers', function () {
     }).exited;
     expect(code).to.equal(1);
     expect(output.match(/could not start: .*ECONNREFUSED/g)).to.have.length(1);
+  });
+});
+
+describe('Two machines with two workers each', function () {
+  this.timeout(60_000);
+
+  it('deliver a message of each worker to the members on all of them, once and in order', async () => {
+    const { url: REDIS_URL } = await startRedis();
+    const shared = { DATABASE_URL: await freshDatabase(), REDIS_URL };
+    const machines = await Promise.all([startWorkers(shared), startWorkers(shared)]);
+    const { owner, room } = await createRoomWithOwner(machines[0]!.url);
+    const sockets: SocketClient[] = [];
+    const chats: Awaited<ReturnType<typeof chatInRoom>>[] = [];
+    for (const { url } of machines) {
+      for (const worker of [1, 2]) sockets.push(await joined(await socketOn(url, owner, worker), room));
+      // The workers get new connections in turn.
+      for (let n = 0; n < 2; n++) chats.push(await chatInRoom(url, owner, room.id));
+    }
+    // Nothing is sent until everybody has the message before, so no gap shows a node that it has missed something.
+    for (let n = 1; n <= 3 * sockets.length; n++) {
+      const content = `${n}`;
+      await sockets[n % sockets.length]!.request('message:send', { room_id: room.id, content });
+      for (const socket of sockets) expect(await socket.next('message:new')).to.include({ content, seq: n });
+      for (const chat of chats) expect(await chat.next()).to.nested.include({ 'data.content': content });
+    }
   });
 });
 
