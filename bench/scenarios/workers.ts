@@ -19,7 +19,7 @@ const workers = 2;
 /** For each worker, so that a commit has as many messages with two workers as with one. */
 const senders = 64;
 const members = 1_000;
-/** The members that send. They join last, so they are the last to receive a message from their worker. */
+/** The members that send. Half of them join first and half last, so they are the first and the last of their worker to receive. */
 const active = 8;
 const window = 4;
 /** So few that they fit into the kernel's buffers of a member that does not read. */
@@ -34,6 +34,8 @@ interface Setup {
   count: number;
   /** A separate room and sender for each connection. */
   sends: Entrant;
+  /** A separate room for each two connections, which are on different workers. Both send. */
+  pairs: Entrant;
   /** The members of the large room that read nothing during a burst, and those that send. */
   audience: Load;
   speakers: Load;
@@ -45,18 +47,23 @@ interface Setup {
  */
 export const workersScenario: Scenario = {
   name: 'workers',
-  title: `WORKERS=${workers} and 1: ${senders} senders per worker with a room each, and bursts in a room of ${members} members who read later`,
+  title: `WORKERS=${workers} and 1: ${senders} senders per worker with a room each, the same with two senders in a room, and bursts in a room of ${members} members who read later`,
   isExtra: true,
-  async run(databases, { rounds, seconds }) {
+  async run(databases, { rounds, seconds, against }) {
     const setups: Setup[] = [];
-    for (const count of [1, workers]) {
+    for (const [count, checkout] of [[1], [workers], ...(against ? [[workers, against] as const] : [])] as const) {
       // The members that do not read answer no pings either.
       const settings = { WORKERS: String(count), REDIS_URL: '', PING_INTERVAL_SECONDS: '3600' };
-      const node = await service(databases, { settings });
-      for (const transport of transports) setups.push(await setUp(node[transport], count));
+      const node = await service(databases, { settings, checkout });
+      for (const transport of transports) {
+        const name = toName(transport, count);
+        setups.push(await setUp(node[transport], count, checkout ? `${name}, before` : name));
+      }
     }
+    const closedLoop = (count: number) => (load: Load) => load.closedLoop(seconds, senders * count, 1);
     const kinds = {
-      sends: ({ sends, count }: Setup) => countOf(sends, (load) => load.closedLoop(seconds, senders * count, 1)),
+      sends: ({ sends, count }: Setup) => countOf(sends, closedLoop(count)),
+      'sends to both workers': ({ pairs, count }: Setup) => countOf(pairs, closedLoop(count)),
       deliveries: measureBursts,
     };
     const rows: Row[] = [];
@@ -66,18 +73,24 @@ export const workersScenario: Scenario = {
       rows.push(...measured.map(({ name, figures }) => ({ name: `${name}: ${kind}`, figures })));
     }
     const ratio = (transport: string, kind: string, value: string) =>
-      figure(rows, toName(transport, workers, kind), value) / figure(rows, toName(transport, 1, kind), value);
+      figure(rows, `${toName(transport, workers)}: ${kind}`, value) /
+      figure(rows, `${toName(transport, 1)}: ${kind}`, value);
     const reaches = transports.flatMap((transport) => [
-      atMost(1.15, `${transport}: server CPU per send, ${workers} ÷ 1`, ratio(transport, 'sends', 'serverUsPerSend')),
+      ...['sends', 'sends to both workers'].map((kind) =>
+        atMost(1.15, `${transport}: ${kind}, server CPU, ${workers} ÷ 1`, ratio(transport, kind, 'serverUsPerSend')),
+      ),
       atLeast(1.5, `${transport}: deliveries/s, ${workers} ÷ 1`, ratio(transport, 'deliveries', 'deliveriesPerSecond')),
     ]);
     return { rows, reaches, faults: faultsIn(rows) };
   },
 };
 
-async function setUp(contender: Contender, count: number): Promise<Setup> {
+async function setUp(contender: Contender, count: number, name: string): Promise<Setup> {
   const connections = senders * count;
   const sends = await enter(contender, { connections, rooms: await contender.rooms(connections) });
+  const roomsOfPairs = (await contender.rooms(connections / 2)).flatMap((room) => [room, room]);
+  // The workers get new connections in turn.
+  const pairs = await enter(contender, { connections, rooms: roomsOfPairs, atOnce: 1 });
   const [room] = await contender.rooms(1);
   const [audience, speakers] = [startLoad(), startLoad()];
   const open = (load: Load, size: number) =>
@@ -85,10 +98,10 @@ async function setUp(contender: Contender, count: number): Promise<Setup> {
       ...{ dialect: contender.dialect, urls: contender.urls, atOnce: 32 },
       ...{ tokens: contender.tokens(size), rooms: Array.from({ length: size }, () => room!) },
     });
+  await open(speakers, active / 2);
   await open(audience, members);
-  await open(speakers, active);
-  const name = `${contender.dialect}, WORKERS=${count}`;
-  return { ...{ name, contender, count, sends, audience, speakers } };
+  await open(speakers, active / 2);
+  return { ...{ name, contender, count, sends, pairs, audience, speakers } };
 }
 
 async function measureBursts({ contender, audience, speakers }: Setup): Promise<Sample> {
@@ -111,4 +124,4 @@ async function measureBursts({ contender, audience, speakers }: Setup): Promise<
   };
 }
 
-const toName = (transport: string, count: number, kind: string) => `${transport}, WORKERS=${count}: ${kind}`;
+const toName = (transport: string, count: number) => `${transport}, WORKERS=${count}`;
