@@ -6,26 +6,26 @@ export interface RoomChanges {
 
 /** The rooms that each of the other workers serves. */
 export class PeerRooms {
-  readonly #roomsOf = new Map<number, Set<string>>();
+  readonly #roomsByPeer = new Map<number, Set<string>>();
 
   /** `undefined` means that the worker has ended. */
   update(peer: number, changes: RoomChanges | undefined): void {
-    if (!changes) return void this.#roomsOf.delete(peer);
-    const rooms = this.#roomsOf.get(peer) ?? new Set();
-    this.#roomsOf.set(peer, rooms);
+    if (!changes) return void this.#roomsByPeer.delete(peer);
+    const rooms = this.#roomsByPeer.get(peer) ?? new Set();
+    this.#roomsByPeer.set(peer, rooms);
     applyChanges(rooms, changes);
   }
 
   /** Whether another worker serves the room. */
   serve(room: string): boolean {
-    for (const rooms of this.#roomsOf.values()) if (rooms.has(room)) return true;
+    for (const rooms of this.#roomsByPeer.values()) if (rooms.has(room)) return true;
     return false;
   }
 
   /** The other workers that serve one of the rooms. */
   find(rooms: readonly string[]): number[] {
     const found: number[] = [];
-    for (const [peer, served] of this.#roomsOf) if (rooms.some((room) => served.has(room))) found.push(peer);
+    for (const [peer, served] of this.#roomsByPeer) if (rooms.some((room) => served.has(room))) found.push(peer);
     return found;
   }
 }

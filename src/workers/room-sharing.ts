@@ -15,7 +15,7 @@ interface Shared {
 }
 
 /**
- * Tells each worker which rooms the others serve. A worker sends the messages of a room only to those workers. What it
+ * Notifies each worker which rooms the others serve. A worker sends the messages of a room only to those workers. What it
  * stores before it knows of a worker does not reach that worker, which therefore reads the log after `share`.
  */
 export class RoomSharing<M extends Member> {
@@ -35,12 +35,12 @@ export class RoomSharing<M extends Member> {
     const others = [...this.#members].filter(([other]) => other !== worker);
     const own = this.#members.get(worker) ?? this.#introduce(worker, others);
     applyChanges(own.rooms, changes);
-    const telling = others.map(([{ link }]) => link.call('peerRooms', worker.id, changes).catch(() => {}));
+    const notifying = others.map(([{ link }]) => link.call('peerRooms', worker.id, changes).catch(() => {}));
     if (changes.added.length === 0) return;
-    const told = Promise.all(telling);
-    if (await isInTime(told, this.#timeoutMs)) return;
+    const notified = Promise.all(notifying);
+    if (await isInTime(notified, this.#timeoutMs)) return;
     own.late += 1;
-    void told.then(() => {
+    void notified.then(() => {
       own.late -= 1;
       if (own.late === 0) worker.notify('missed');
     });
