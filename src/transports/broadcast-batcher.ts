@@ -8,7 +8,8 @@ export interface WrittenBatch {
 }
 
 interface Collaborators<Room, Subscriber> {
-  listSubscribers: (room: Room) => ReadonlySet<Subscriber>;
+  /** If the set changes while it is iterated, the iteration must include members that are added. */
+  listSubscribers: (room: Room) => Iterable<Subscriber> & { readonly size: number };
   write: (subscriber: Subscriber, batch: WrittenBatch) => void;
   /** Called if `write` throws. The subscriber has missed messages, so it must be disconnected. */
   onError: (subscriber: Subscriber, error: unknown) => void;
@@ -140,7 +141,7 @@ export class BroadcastBatcher<Room, Subscriber> {
   }
 
   #beginPass(room: Room, batch: PendingBatch<Subscriber>): void {
-    const remaining = this.#listSubscribers(room).values();
+    const remaining = this.#listSubscribers(room)[Symbol.iterator]();
     this.#passes.set(room, { batch, remaining, begunWith: batch.texts.length });
   }
 
