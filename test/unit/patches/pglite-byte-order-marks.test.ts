@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
 import { expect } from 'chai';
 import { keepByteOrderMarks } from '../../../src/patches/pglite-byte-order-marks.ts';
+import { migratedDirectory } from '../../helpers/embedded-template.ts';
 
 describe('keepByteOrderMarks', function () {
   this.timeout(30_000);
@@ -10,7 +12,7 @@ describe('keepByteOrderMarks', function () {
   let pglite: PGlite;
 
   before(async () => {
-    pglite = await PGlite.create();
+    pglite = await PGlite.create(join(await migratedDirectory(), 'pglite'));
   });
 
   after(() => pglite.close());
