@@ -1,5 +1,6 @@
 import { connect, createServer } from 'node:net';
 import { expect } from 'chai';
+import type { RunningServer } from '../../src/server.ts';
 import { startProxy } from '../helpers/balancer.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { embedded, startNode } from '../helpers/node.ts';
@@ -55,12 +56,18 @@ const proxies: Record<string, (node: number) => Promise<string>> = {
 };
 
 describe('POST /playground/token through a proxy that adds no header', () => {
+  let node: RunningServer;
+
+  before(async function () {
+    this.timeout(60_000);
+    node = await startNode(embedded, { JWT_SECRET: undefined }, (config) => ({
+      ...config,
+      dataDirectory: dataDirectory(),
+    }));
+  });
+
   for (const [title, start] of Object.entries(proxies)) {
     it(`answers 404 to a token request without the key through ${title}`, async () => {
-      const node = await startNode(embedded, { JWT_SECRET: undefined }, (config) => ({
-        ...config,
-        dataDirectory: dataDirectory(),
-      }));
       const key = new URL(node.playgroundUrl!).hash.slice('#key='.length);
       const url = await start(node.port);
       // An attacker who forges headers can send an Origin that matches the Host, whatever Host the proxy forwards.
