@@ -1,15 +1,16 @@
 type Close = () => unknown;
 
 const closesAfterTest: Close[] = [];
+const closesAfterFile: Close[] = [];
 const closesAfterRun: Close[] = [];
 const violations: Error[] = [];
 const failures: unknown[] = [];
 const closeTimeoutMs = 8_000;
 let inTest = false;
 
-/** Resources that a test opens are closed after the test; those opened outside of a test, at the end of the run. */
+/** Resources that a test opens are closed after the test; those opened outside of a test, after the file. */
 export function closeLater(close: Close): void {
-  (inTest ? closesAfterTest : closesAfterRun).push(close);
+  (inTest ? closesAfterTest : closesAfterFile).push(close);
 }
 
 /** For resources that all tests share, regardless of which test opens them first. */
@@ -40,12 +41,18 @@ export async function onTestEnd(): Promise<void> {
   await closeAll(closesAfterTest);
 }
 
+export async function onFileEnd(): Promise<void> {
+  await closeAll(closesAfterFile);
+  throwLateFailures();
+}
+
 export async function onRunEnd(): Promise<void> {
+  await closeAll(closesAfterFile);
   await closeAll(closesAfterRun);
   throwLateFailures();
 }
 
-export function throwLateFailures(): void {
+function throwLateFailures(): void {
   const [first] = failures.splice(0);
   if (first) throw first;
 }

@@ -1,5 +1,5 @@
 import { enableCompileCache } from 'node:module';
-import { onRunEnd, onTestEnd, onTestStart, throwLateFailures, throwViolations } from './cleanup.ts';
+import { onFileEnd, onRunEnd, onTestEnd, onTestStart, throwViolations } from './cleanup.ts';
 import { makeTemplate } from './embedded-template.ts';
 
 // The workers and the processes that the tests start compile the same files many times.
@@ -7,7 +7,7 @@ process.env.NODE_COMPILE_CACHE ??= enableCompileCache().directory;
 // The compiler of TypeScript is written in Go. With fewer garbage collections it takes a fifth less CPU time.
 process.env.GOGC ??= '400';
 
-/** In a worker this hook runs after every file, so shared resources remain open until the process ends. */
+/** In a worker, `afterAll` runs after every file, so resources that files share remain open until the process ends. */
 const isWorker = process.env.MOCHA_WORKER_ID !== undefined;
 
 let removeTemplate: (() => Promise<void>) | undefined;
@@ -37,8 +37,7 @@ export const mochaHooks = {
   afterEach: onTestEnd,
 
   async afterAll(this: Mocha.Context) {
-    if (isWorker) return throwLateFailures();
     this.timeout(60_000);
-    await onRunEnd();
+    await (isWorker ? onFileEnd() : onRunEnd());
   },
 };
