@@ -5,7 +5,7 @@ import { makeTemplate } from './embedded-template.ts';
 // The workers and the processes that the tests start compile the same files many times.
 process.env.NODE_COMPILE_CACHE ??= enableCompileCache().directory;
 // The compiler of TypeScript is written in Go. With fewer garbage collections it takes a fifth less CPU time.
-process.env.GOGC ??= '400';
+process.env.GOGC ??= '400'; // cspell:disable-line
 
 /** In a worker, `afterAll` runs after every file, so resources that files share remain open until the process ends. */
 const isWorker = process.env.MOCHA_WORKER_ID !== undefined;
