@@ -171,8 +171,8 @@ export interface ClientRoom extends MessagePages {
    */
   markRead(seq?: number, options?: { force?: boolean }): Operation<{ read_seq: number; version: number }>;
   /**
-   * Mutes or hides the room for the user; settings that are omitted stay. The inbox shows the settings at once, and the
-   * previous ones again if the service refuses them.
+   * Mutes or hides the room for the user; omitted settings stay as they are. The inbox shows the new settings at once.
+   * If the service refuses them, it shows the previous settings again.
    */
   setPersonal(settings: Partial<PersonalSettings>): Operation<PersonalSettings>;
   /** Call this on each keystroke. Others see that the user is typing until a few seconds after the last keystroke. */

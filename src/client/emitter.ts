@@ -6,7 +6,7 @@ const listenerWarningCount = 100;
 
 /**
  * Calls the listeners of each event. If a listener throws, the exception is logged to the console, and the remaining
- * listeners are called all the same.
+ * listeners are still called.
  */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<{ callback(payload: never): void }>>();

@@ -7,7 +7,7 @@ export interface StoredRecord {
   value: string;
 }
 
-/** `delete` is a key, or a group with its `/`: then all records of the group are deleted. */
+/** `delete` is the key of a record, or a group that ends with `/`, all of whose records are deleted. */
 export type StorageOp = { put: StoredRecord } | { delete: string };
 
 /**

@@ -47,7 +47,7 @@ export class Takeover {
     return rooms;
   }
 
-  /** Call this when the messages are stored as those of this tab, and those of the ended tabs are deleted. */
+  /** Call this when the storage has the messages under this tab, and no longer under the ended tabs. */
   complete(): void {
     this.#inherited.clear();
   }

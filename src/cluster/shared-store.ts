@@ -1,6 +1,6 @@
 /**
- * Where all nodes count together: Redis, or the primary process if the nodes are workers on one machine. The commands
- * may reject, or stay unanswered.
+ * The commands of the store in which all nodes count together: Redis, or the primary process if the nodes are workers
+ * on one machine. A command may reject, or never be answered.
  */
 export interface SharedCommands {
   /**

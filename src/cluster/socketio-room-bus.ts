@@ -12,7 +12,7 @@ export type NodesAdapter = (namespace: Namespace) => Namespace['adapter'];
 /** How the bus reaches other nodes. */
 interface Link {
   adapter: NodesAdapter;
-  /** Runs a publish whose message may be dropped, and is not reported if it is lost. */
+  /** Calls `publish`, or drops the message. A loss is not reported. */
   publishDroppable(publish: () => void): void;
   /** Whether another node is in the Socket.IO room. Undefined if this node does not know that. */
   hasReceivers?(room: string): boolean;

@@ -5,7 +5,9 @@ import type { RequestLimits } from '../../core/limits/request-limits.ts';
 import { getActor } from './authenticate-request.ts';
 import { toPathPattern } from './router.ts';
 
-/** Charges the user for a request before its body is read. For an unknown route, only the error is charged, later. */
+/**
+ * Charges the user for a request before its body is read. A request for an unknown route is charged later, as an error.
+ */
 export function createRateLimit(routes: readonly Route[], limits: RequestLimits): RequestHandler {
   // Express matches the route only after this handler, so the handler has to find the route itself.
   const patterns = routes.map((route) => ({

@@ -203,5 +203,5 @@ export function createSocketioGateway(
 const maxEmitsPerTick = 200;
 const nextTick = () => new Promise((resolve) => setImmediate(resolve));
 
-/** `id` is public, but its type is private. */
+/** The type of the connection is private, although its field `id` is public. */
 const getSid = (connection: object) => (connection as { id: string }).id;
