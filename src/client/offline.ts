@@ -3,9 +3,10 @@ import type { ClientInbox } from './client-inbox.ts';
 import type { ChatClientError } from './errors.ts';
 import type { ClientHost, ClientPart } from './host.ts';
 import { MemoryStorage } from './memory-storage.ts';
+import { isRoom, type Part, PendingWrites, type StoredPart } from './pending-writes.ts';
 import type { Room } from './room.ts';
 import { Records, type StorageOp, type StoredRecord } from './storage-records.ts';
-import { type StorageSettings, StorageWriter, type WriteJob } from './storage-writer.ts';
+import { type StorageSettings, StorageWriter } from './storage-writer.ts';
 import { StoredInbox } from './stored-inbox.ts';
 import { StoredOutbox, sortOutbox } from './stored-outbox.ts';
 import { roomGroup, StoredRoom } from './stored-room.ts';
@@ -15,17 +16,11 @@ import { Takeover } from './takeover.ts';
 type OfflineHost = ClientHost &
   Pick<Client, 'room' | 'state' | 'on' | 'close'> & { emit(event: 'storage', state: StorageState): void };
 
-type Part = Room | ClientInbox;
-
-const isRoom = (part: object): part is Room => 'queuedMessages' in part;
-
 /** The states in the last table of STATES.md. */
 export type OfflineState = 'opening' | 'closed' | StorageState;
 
 /** How long clearing the storage may take, and how long it may take to open before it gives the first or next records. */
 const timeoutMs = 2_000;
-/** Unsent messages are written at once. All other changes are collected for this time and written together. */
-const writeDelayMs = 100;
 
 /** Declared here, because the project compiles without the types of the DOM. */
 const page = globalThis as {
@@ -50,19 +45,14 @@ export class Offline implements ClientPart {
   readonly #records = new Records();
   readonly #tabs: Tabs;
   readonly #outbox: StoredOutbox;
-  readonly #parts = new Map<Part, StoredRoom | StoredInbox>();
-  /** What has changed since it was written. */
-  readonly #dirty = new Set<Part>();
-  /** Pending operations that concern no single room or inbox, such as the deletion of damaged records. */
-  #others: StorageOp[] = [];
+  readonly #parts = new Map<Part, StoredPart>();
   readonly #takeover: Takeover;
   readonly #writer: StorageWriter;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #isUrgent = false;
+  readonly #pending: PendingWrites;
   /** After the token was revoked, nothing is stored before the next connection. */
   #isSuspended = false;
   #wasRevoked = false;
-  readonly #onHide = () => this.#flush();
+  readonly #onHide = () => this.#pending.flush();
 
   constructor(host: OfflineHost, settings: StorageSettings) {
     this.#host = host;
@@ -72,10 +62,10 @@ export class Offline implements ClientPart {
       onMessage: (message) => this.#handleTab(message),
       onCheck: () => void this.#check(),
     });
-    this.#outbox = new StoredOutbox(this.#tabs.id);
+    this.#outbox = new StoredOutbox(this.#tabs.id, this.#isDurable);
     this.#takeover = new Takeover(this.#records, this.#tabs, {
       room: (ref) => host.room(ref) as Room,
-      write: (...ops) => this.#writeLater(...ops),
+      write: (...ops) => this.#pending.add(...ops),
     });
     this.#writer = new StorageWriter(settings, this.#records, {
       onWritten: (ops) => {
@@ -83,6 +73,11 @@ export class Offline implements ClientPart {
         this.#tabs.notify({ type: 'wrote', ops });
       },
       onState: (state) => this.#setState(state),
+    });
+    this.#pending = new PendingWrites({
+      ...{ parts: this.#parts, outbox: this.#outbox, writer: this.#writer },
+      isStoring: () => this.#isStoring,
+      onOutboxStored: () => this.#takeover.complete(),
     });
     host.on('error', (error) => this.#handleError(error));
     page.addEventListener?.('pagehide', this.#onHide);
@@ -101,8 +96,7 @@ export class Offline implements ClientPart {
   async clear(): Promise<void> {
     const { storage, user } = this.#settings;
     this.#stop();
-    this.#writer.cancel();
-    await this.#writer.running;
+    await this.#writer.cancel();
     this.#tabs.notify({ type: 'logout' });
     await inTime(() => storage.clear(user)).finally(() => this.#tabs.end());
   }
@@ -111,22 +105,21 @@ export class Offline implements ClientPart {
     this.#wasRevoked = false;
     if (!this.#isSuspended) return;
     this.#isSuspended = false;
-    this.#touchAll();
+    this.#pending.touchAll();
   }
 
   onDisconnect(): void {}
 
   onEvent(name: string, payload: never): void {
     if (name !== 'inbox:removed') return;
-    this.#writeLater({ delete: roomGroup((payload as { room_id: number }).room_id) });
+    this.#pending.add({ delete: roomGroup((payload as { room_id: number }).room_id) });
   }
 
   /** What has changed until now is still written. */
   close(): void {
     if (this.state === 'closed') return;
-    const jobs = this.#isStoring ? this.#collect() : [];
+    void this.#pending.close().then(() => this.#tabs.end());
     this.#stop();
-    void this.#writer.write(jobs).then(() => this.#tabs.end());
   }
 
   get #isStoring(): boolean {
@@ -157,7 +150,7 @@ export class Offline implements ClientPart {
     if (state === 'memory') return;
     for (const room of this.#takeover.inherit(dead)) sortOutbox(room);
     // What was sent in the meantime.
-    this.#touchAll();
+    this.#pending.touchAll();
     this.#tabs.start();
   }
 
@@ -168,84 +161,19 @@ export class Offline implements ClientPart {
     for (const stored of this.#parts.values()) this.#restore(stored);
   }
 
-  #adopt(part: Part, stored: StoredRoom | StoredInbox): void {
+  #adopt(part: Part, stored: StoredPart): void {
     this.#parts.set(part, stored);
     if (this.#isStoring || this.state === 'opening') this.#restore(stored);
     part.onTouched = () => {
       stored.observe();
-      this.#touch(part);
+      this.#pending.touch(part);
     };
     stored.observe();
   }
 
-  #restore(stored: StoredRoom | StoredInbox): void {
+  #restore(stored: StoredPart): void {
     const damaged = stored.restore();
-    if (damaged) this.#others.push({ delete: damaged });
-  }
-
-  #touch(part: Part): void {
-    if (!this.#isStoring) return;
-    this.#dirty.add(part);
-    this.#schedule(this.#isUnsent(part));
-  }
-
-  #touchAll(): void {
-    for (const part of this.#parts.keys()) this.#touch(part);
-  }
-
-  #isUnsent = (part: Part): part is Room => isRoom(part) && this.#outbox.isUsed(part);
-
-  #schedule(isUrgent = false): void {
-    if (!isUrgent) this.#timer ??= setTimeout(() => this.#flush(), writeDelayMs);
-    else if (!this.#isUrgent) {
-      this.#isUrgent = true;
-      // Later, so that everything that the application does now is written together.
-      void Promise.resolve().then(() => this.#flush());
-    }
-  }
-
-  #flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#isUrgent = false;
-    if (!this.#writer.running && this.#isStoring)
-      void this.#writer.write(this.#collect()).then(() => this.#scheduleRest());
-  }
-
-  /** Makes the jobs, without waiting for anything, so that each of them writes one consistent state. */
-  #collect(): WriteJob[] {
-    const parts = [...this.#dirty];
-    this.#dirty.clear();
-    const others = this.#others.splice(0);
-    const unsent = parts.filter(this.#isUnsent).map((room) => ({ room, ...this.#outbox.collect(room) }));
-    const outbox: WriteJob = {
-      ops: [...others, ...unsent.flatMap(({ ops }) => ops)],
-      isOutbox: true,
-      onStored: () => {
-        this.#takeover.complete();
-        for (const { room, messages } of unsent)
-          for (const queued of messages) {
-            if (queued.saved || !this.#isDurable || !room.queue.has(queued)) continue;
-            queued.saved = true;
-            room.queue.restore(queued);
-          }
-      },
-      onFailed: () => {
-        for (const { room } of unsent) this.#outbox.forget(room);
-      },
-    };
-    const changes = parts.map((part) => {
-      const stored = this.#parts.get(part)!;
-      return { ops: stored.collect(), group: stored.group, onFailed: () => stored.forget() };
-    });
-    return [outbox, ...changes];
-  }
-
-  /** Schedules what has changed during a write. */
-  #scheduleRest(): void {
-    if (!this.#isStoring) return;
-    if (this.#dirty.size > 0) this.#schedule([...this.#dirty].some(this.#isUnsent));
-    if (this.#others.length > 0) this.#schedule();
+    if (damaged) this.#pending.add({ delete: damaged });
   }
 
   #apply(ops: readonly StorageOp[]): void {
@@ -267,12 +195,6 @@ export class Offline implements ClientPart {
     if (this.#isStoring) this.#takeover.inherit(dead);
   }
 
-  /** Not at once, so that the messages of an ended tab are stored as those of this tab in the same transaction. */
-  #writeLater(...ops: StorageOp[]): void {
-    this.#others.push(...ops);
-    this.#schedule();
-  }
-
   #handleTab(message: TabMessage): void {
     if (this.state === 'closed') return;
     if (message.type === 'wrote') this.#apply(message.ops);
@@ -280,15 +202,17 @@ export class Offline implements ClientPart {
     else if (message.type === 'logout') {
       const { storage, user } = this.#settings;
       this.#stop();
-      this.#writer.cancel();
       // The write of this tab may have followed the deletion by the other tab.
-      const cleared = this.#writer.running?.then(() => storage.clear(user)).catch(() => {});
+      const cleared = this.#writer
+        .cancel()
+        ?.then(() => storage.clear(user))
+        .catch(() => {});
       void Promise.resolve(cleared).then(() => this.#tabs.end());
       this.#host.close();
     } else if (this.state !== 'opening') {
       this.#forget();
       this.#isSuspended = this.#host.state !== 'connected';
-      this.#touchAll();
+      this.#pending.touchAll();
     }
   }
 
@@ -298,7 +222,7 @@ export class Offline implements ClientPart {
     const isRefused = this.#host.state === 'unauthorized' || code === 'NO_TOKEN';
     if (!this.#wasRevoked || !isRefused || this.state === 'closed' || this.#isSuspended) return;
     this.#isSuspended = true;
-    this.#writer.cancel();
+    void this.#writer.cancel();
     void this.#deleteAll();
   }
 
@@ -322,8 +246,7 @@ export class Offline implements ClientPart {
 
   #stop(): void {
     this.state = 'closed';
-    clearTimeout(this.#timer);
-    this.#dirty.clear();
+    this.#pending.stop();
     page.removeEventListener?.('pagehide', this.#onHide);
   }
 }

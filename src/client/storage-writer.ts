@@ -49,9 +49,10 @@ export class StorageWriter {
     return this.running;
   }
 
-  /** Drops all jobs except the one that is being written. */
-  cancel(): void {
+  /** Drops all jobs except the one that is being written. Returns a promise of its end, if there is one. */
+  cancel(): Promise<void> | undefined {
     this.#jobs = [];
+    return this.running;
   }
 
   async #run(): Promise<void> {
@@ -99,7 +100,7 @@ export class StorageWriter {
 
   #fail(state: 'full' | 'memory'): false {
     this.#events.onState(state);
-    if (state === 'memory') this.cancel();
+    if (state === 'memory') void this.cancel();
     return false;
   }
 

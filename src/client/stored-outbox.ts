@@ -61,11 +61,14 @@ export function sortOutbox({ queue: { messages } }: Room): void {
 /** Stores the messages that a tab has not sent yet. */
 export class StoredOutbox {
   readonly #tab: string;
+  /** Whether stored messages survive a restart. */
+  readonly #isDurable: boolean;
   readonly #written = new Map<Room, Map<QueuedMessage, Written>>();
   #count = 0;
 
-  constructor(tab: string) {
+  constructor(tab: string, isDurable: boolean) {
     this.#tab = tab;
+    this.#isDurable = isDurable;
   }
 
   isUsed(room: Room): boolean {
@@ -95,6 +98,15 @@ export class StoredOutbox {
     if (written.size > 0) this.#written.set(room, written);
     else this.#written.delete(room);
     return { ops, messages };
+  }
+
+  /** Call this when the messages that `collect` returned are stored. */
+  confirm(room: Room, messages: readonly QueuedMessage[]): void {
+    for (const queued of messages) {
+      if (queued.saved || !this.#isDurable || !room.queue.has(queued)) continue;
+      queued.saved = true;
+      room.queue.restore(queued);
+    }
   }
 
   /** Call this if nothing is stored any more, or could not be written. */

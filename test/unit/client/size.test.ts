@@ -8,7 +8,7 @@ const root = new URL('../../../', import.meta.url);
 const bundles = [
   { entry: 'src/client/client.ts', maxBytes: 13_400 },
   { entry: 'src/client/inbox.ts', maxBytes: 14_700 },
-  { entry: 'src/client/storage.ts', maxBytes: 18_900 },
+  { entry: 'src/client/storage.ts', maxBytes: 18_950 },
   { entry: 'src/client/react.ts', maxBytes: 15_850 },
 ];
 
