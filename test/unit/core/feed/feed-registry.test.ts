@@ -1,3 +1,4 @@
+import { mock } from 'node:test';
 import { expect } from 'chai';
 import type { Actor } from '../../../../src/core/authorization.ts';
 import { createLocalRoomBus } from '../../../../src/core/bus.ts';
@@ -140,4 +141,46 @@ describe('FeedRegistry.release', () => {
     expect(feeds.size).to.equal(size);
     feeds.close();
   });
+
+  it('closes the rooms of hundreds of lost connections over several ticks, except those that were joined again', async () => {
+    let now = 0;
+    mock.timers.enable({ apis: ['setTimeout'] });
+    mock.method(performance, 'now', () => now);
+    const advance = (ms: number) => {
+      now += ms;
+      mock.timers.tick(ms);
+    };
+    try {
+      const { feeds } = await setUp();
+      const size = feeds.size;
+      const rooms = Array.from({ length: 250 }, (_, n) => 100 + n);
+      const subscriber = createSubscriber();
+      const join = (id: number) =>
+        feeds.open(id).join(
+          subscriber,
+          async () => ({ snapshot: createSnapshot(id, 5) }),
+          () => {},
+        );
+      for (const room of rooms) await join(room);
+      for (const room of rooms) feeds.leave(room, subscriber);
+      await join(rooms[0]!);
+      advance(4_999);
+      expect(feeds.size).to.equal(size + 250);
+      const sizes: number[] = [];
+      for (let ticks = 0; ticks < 4; ticks++) {
+        advance(1);
+        sizes.push(feeds.size - size);
+      }
+      expect(sizes).to.deep.equal([150, 50, 1, 1]);
+      expect(feeds.find(rooms[0]!)?.subscribers.has(subscriber)).to.equal(true);
+      feeds.close();
+    } finally {
+      mock.reset();
+    }
+  });
 });
+
+function createSubscriber(): Subscriber {
+  const actor: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
+  return { actor, deliver() {}, deliverEvent() {}, goLive() {}, remove() {}, reconnect() {} };
+}
