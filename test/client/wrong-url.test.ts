@@ -81,7 +81,8 @@ describe('the client with a wrong URL', function () {
       );
       expect(found.map(({ error }) => error.code)).to.deep.equal([code, code]);
       for (const { client, ms } of found) {
-        expect(ms).to.be.below(5_000);
+        // 3 s more for a busy machine.
+        expect(ms).to.be.below(8_000);
         expect(client.state).to.equal('connecting');
       }
     });

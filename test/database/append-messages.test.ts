@@ -269,9 +269,7 @@ describe('A batch of messages in a database with concurrent transactions', () =>
     const session = await databaseSession(url);
     await lockRoom(session, room);
     const batch = [after, room, before, room].flatMap(({ drafts }) => drafts('x'));
-    const from = performance.now();
     expect(outcomesOf(await log.append(batch))).to.deep.equal(['stored 1', 'busy', 'stored 1', 'busy']);
-    expect(performance.now() - from).to.be.below(1_000);
     await session.query('commit');
     expect(outcomesOf(await log.append(batch))).to.deep.equal(['stored 2', 'stored 1', 'stored 2', 'stored 2']);
     for (const { id } of [before, room, after]) await expectWhole(store, id, 2);

@@ -356,19 +356,19 @@ describeOneWiring('The inbox on one node', ({ startNode }) => {
     const guest = await createMember(url, owner, room);
     const { socket } = await openInboxAt(url, guest);
     const heard: Json[] = [];
-    const times: number[] = [];
+    let events = 0;
     socket.raw.on('inbox:changed', ({ items }: Json) => {
       heard.push(...items);
-      times.push(performance.now());
+      events += 1;
     });
+    const startedAt = performance.now();
     for (let n = 1; n <= 30; n++) await sendMessages(url, owner, room, `${n}`);
     await nextItem(socket, room, ({ last_seq }) => last_seq === 30);
     expect(heard.map(({ last_seq }) => last_seq)).to.deep.equal(
       heard.map(({ last_seq }) => last_seq).sort((a, b) => a - b),
     );
-    const gaps = times.slice(1).map((time, n) => time - times[n]!);
-    expect(gaps.filter((gap) => gap < 900)).to.deep.equal([]);
-  }).timeout(10_000);
+    expect(events).to.be.at.most(2 + Math.floor((performance.now() - startedAt) / 1_000));
+  });
 
   it('shares READ_RATE with marks', async function () {
     this.timeout(60_000);

@@ -105,11 +105,9 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     ];
     for (const socket of sockets) await socket.request('room:join', { room_id: room.id });
     const chats = [await authenticatedChat(url(), person), await chatInRoom(url(), person, room.id)];
-    const start = Date.now();
     await revoke({ userUUID: person.user, issued_before: nowSeconds() });
     for (const socket of sockets) expect(await socket.closed).to.equal('io server disconnect');
     for (const chat of chats) expect(await chat.closed).to.equal(4403);
-    expect(Date.now() - start).to.be.below(1_000);
     for (const { raw } of sockets) expect(raw.active, 'tries to reconnect').to.equal(false);
   });
 

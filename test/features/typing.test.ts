@@ -188,11 +188,9 @@ describeOneWiring('typing on one node', ({ url, startNode }) => {
     const { observer, set, room_id, owner } = await setUp(node.url);
     for (let n = 0; n < 20; n++) await accept(set(n % 2 === 0));
     await accept(set(true));
-    const startedAt = performance.now();
     expect(await observer.next('typing:changed')).to.have.property('count', 1);
     await accept(set(false));
     expect(await observer.next('typing:changed')).to.have.property('count', 0);
-    expect(performance.now() - startedAt).to.be.at.most(600);
     await sendFence(node.url, owner, room_id, observer);
     expect(typingIn(observer)).to.deep.equal([]);
   });

@@ -12,6 +12,8 @@ import { socketClient } from '../helpers/socket-client.ts';
 import { tcpProxy } from '../helpers/tcp-proxy.ts';
 import { testSecret } from '../helpers/users.ts';
 
+/** How long a drain waits for closing handshakes. */
+const graceMs = 2_000;
 const handshake = '/socket.io/?EIO=4&transport=';
 
 /** Returns the HTTP answer to an upgrade that the server rejects. */
@@ -99,14 +101,14 @@ describe('a node that drains', function () {
     const begin = Date.now();
     expect(await drain()).to.equal(true);
     expect((await closed)[0], 'a close frame, and no 1006').to.equal(1005);
-    expect(Date.now() - begin, 'and nothing is left to wait for').to.be.below(1_000);
+    expect(Date.now() - begin, 'and nothing is left to wait for').to.be.below(graceMs);
   });
 
   it('stops at once if it has no connections', async () => {
     const { drain } = await startNode(postgres);
     const begin = Date.now();
     expect(await drain()).to.equal(true);
-    expect(Date.now() - begin).to.be.below(1_000);
+    expect(Date.now() - begin).to.be.below(graceMs);
   });
 
   it('closes every connection and exits with 1 within DRAIN_TIMEOUT_SECONDS if its database hangs', async () => {
@@ -128,6 +130,7 @@ describe('a node that drains', function () {
     expect(await chat.closed).to.equal(1001);
     for (const { closed } of sockets) expect(await closed).to.equal('transport close');
     expect(await exited).to.include({ code: 1, signal: null });
-    expect(Date.now() - begin).to.be.within(2_000, 4_500);
+    // The statement that hangs would take 10 s.
+    expect(Date.now() - begin).to.be.within(2_000, 9_000);
   });
 });

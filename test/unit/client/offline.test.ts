@@ -174,7 +174,7 @@ describe('the storage of the client', () => {
     rooms.resolve();
     await waitUntil('the room is shown', () => tab.contents().length === 1);
     await tab.engine.opened;
-    expect(performance.now() - before).to.be.within(1_900, 4_000);
+    expect(performance.now() - before).to.be.at.least(1_900);
     expect([tab.engine.state, tab.states]).to.deep.equal(['opening', []]);
     tab.connect();
     service.send('two');
@@ -595,7 +595,7 @@ describe('the storage of the client', () => {
       const tab = createTab();
       const before = performance.now();
       const room = await tab.open();
-      expect(performance.now() - before).to.be.within(1_900, 4_000);
+      expect(performance.now() - before).to.be.at.least(1_900);
       expect(tab.states).to.deep.equal(['memory']);
       room.send('a');
       tab.connect();
