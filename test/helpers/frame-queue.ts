@@ -1,4 +1,4 @@
-const timeoutMs = 5_000;
+const timeoutMs = 15_000;
 
 interface Waiter<T> {
   wanted: (item: T) => boolean;

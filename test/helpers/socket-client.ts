@@ -21,7 +21,7 @@ export type SocketClient = Awaited<ReturnType<typeof socketClient>>;
 
 type Options = Partial<ManagerOptions & SocketOptions>;
 
-const ackTimeoutMs = 5_000;
+const ackTimeoutMs = 15_000;
 
 /**
  * A connected Socket.IO client in namespace `/rooms`. Unlike the default, it does not reconnect unless the options say
