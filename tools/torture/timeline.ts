@@ -19,6 +19,8 @@ interface Known {
   mine: Set<string>;
   /** The `rev` that the reactions belong to. */
   reactionsRev: number;
+  /** The `rev` of the latest answer that said which reactions are the client's own. */
+  ownRev: number;
   replies: Replies | undefined;
   repliesRev: number;
   /** The client's own reactions that were announced, with their `rev`. */
@@ -112,7 +114,7 @@ export class Timeline {
     const known = this.#messages.get(seq);
     if (known) return known;
     const created: Known = {
-      ...{ message: undefined, reactions: [], mine: new Set<string>(), reactionsRev: 0 },
+      ...{ message: undefined, reactions: [], mine: new Set<string>(), reactionsRev: 0, ownRev: 0 },
       ...{ replies: undefined, repliesRev: 0, ownDeltas: [] },
     };
     this.#messages.set(seq, created);
@@ -132,6 +134,9 @@ export class Timeline {
 
   #setReactions(known: Known, reactions: readonly ReactionCount[], rev: number, own: readonly ReactionCount[]): void {
     if (rev >= known.reactionsRev) Object.assign(known, { reactions, reactionsRev: rev });
+    // A page may arrive after the acknowledgement of a reaction that it does not contain yet.
+    if (rev < known.ownRev) return;
+    known.ownRev = rev;
     known.mine = new Set(own.filter(({ mine }) => mine).map(({ emoji }) => emoji));
     toggle(
       known.mine,

@@ -406,6 +406,19 @@ describe('the timeline of a client in the torture run', () => {
     expect(state(timeline)).to.include({ reactions: '', mine: '' });
   });
 
+  it('keeps its own reaction if a page from before it arrives after its acknowledgement', () => {
+    const timeline = new Timeline(ana);
+    timeline.apply({ rev: 3, name: 'message:new', seq: 1, message: edited(3, 'text') }, false);
+    timeline.addReactions(1, [{ emoji: '👍', count: 1, mine: true }], 9);
+    timeline.addPage([edited(3, 'text')], 8, false, 1);
+    const changes = [{ user: ana, emoji: '👍', added: true }];
+    timeline.apply(
+      { rev: 9, name: 'reaction:changed', seq: 1, reactions: [{ emoji: '👍', count: 1 }], changes },
+      false,
+    );
+    expect(state(timeline)).to.include({ reactions: '👍1', mine: '👍' });
+  });
+
   it('changes what is its own only with its own reactions', () => {
     const timeline = new Timeline(ana);
     timeline.addPage([edited(3, 'text', { reactions: [{ emoji: '👍', count: 1, mine: true }] })], 4, false, 1);
