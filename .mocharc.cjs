@@ -13,7 +13,7 @@ const list = (...directories) => files.filter((name) => directories.includes(nam
 const busy = list('e2e');
 const waiting = list('cluster', 'client');
 const first = files.flatMap((_, n) => [busy[n], waiting[n]]).filter(Boolean);
-// At the end those that take milliseconds, so that both workers finish at about the same time.
+// The fast tests run last, so that both workers finish at about the same time.
 const last = list('unit').reverse();
 const others = files.filter((name) => !first.includes(name) && !last.includes(name));
 
@@ -21,7 +21,7 @@ module.exports = {
   extension: ['ts'],
   require: ['test/helpers/hooks.ts'],
   spec: namesFiles ? [] : [...first, ...others, ...last],
-  // No test measures this time: it only ends tests that hang, also on a busy machine.
+  // No test measures this time. It only ends tests that hang, even on a busy machine.
   timeout: 60_000,
   parallel: true,
   // As many as the cores of the smallest machine.

@@ -19,7 +19,7 @@ const workers = 2;
 /** For each worker, so that a commit has as many messages with two workers as with one. */
 const senders = 64;
 const members = 1_000;
-/** The members that send. Half of them join first and half last, so they are the first and the last of their worker to receive. */
+/** The members that send. Half of them join first and half last, so each worker delivers to some first and to others last. */
 const active = 8;
 const window = 4;
 /** So few that they fit into the kernel's buffers of a member that does not read. */
@@ -47,7 +47,7 @@ interface Setup {
  */
 export const workersScenario: Scenario = {
   name: 'workers',
-  title: `WORKERS=${workers} and 1: ${senders} senders per worker with a room each, the same with two senders in a room, and bursts in a room of ${members} members who read later`,
+  title: `WORKERS=${workers} and 1, ${senders} senders per worker: a room for each sender, a room for each pair, and bursts in a room of ${members} members`,
   isExtra: true,
   async run(databases, { rounds, seconds, against }) {
     const setups: Setup[] = [];

@@ -6,8 +6,8 @@ export const ruleJson = (rule: string) => `json_build_object('entity_UUID', ${ru
   'created', ${ms(`${rule}.created_at`)}, 'updated', ${ms(`${rule}.updated_at`)})`;
 
 /**
- * Locks the rooms in the order of their ids. Rooms that are free are locked first, and the others are waited for until
- * `lock_timeout`. Afterwards, `v_locked` contains the rooms that are locked; the function has to declare it and `v_others`.
+ * Locks the rooms in the order of their ids: first those that are free, then the others, for which it waits until
+ * `lock_timeout`. Afterwards, `v_locked` contains the locked rooms. The function has to declare `v_locked` and `v_others`.
  *
  * `prepareWait` is a statement that is executed only if the function has to wait.
  */

@@ -45,7 +45,7 @@ const storeName = 'records';
 const unreadable = ['UnknownError', 'NotFoundError', 'DataError', 'NotReadableError'];
 
 /**
- * The ranges of keys in which a database is read. To read a full database at once would block the page for half a second.
+ * The ranges of keys in which a database is read. Reading a full database at once would block the page for half a second.
  * The inbox and the unsent messages come first, and then the rooms, by the first digit of their number.
  */
 const parts = [

@@ -104,7 +104,7 @@ export abstract class LoadedView<Snapshot extends object> extends MessageView<Th
     this.stop();
     for (const release of this.#releases) release();
     this.#releases.clear();
-    this.#pending.settle(new ChatClientError('CLOSED', 'It was closed'));
+    this.#pending.settle(new ChatClientError('CLOSED', 'The view was closed'));
   }
 
   protected override start(): void {

@@ -19,7 +19,7 @@ type OfflineHost = ClientHost &
 /** The states in the last table of STATES.md. */
 export type OfflineState = 'opening' | 'closed' | StorageState;
 
-/** How long clearing the storage may take, and how long it may take to open before it gives the first or next records. */
+/** How long clearing the storage may take, and how long it may return no records while it is being read. */
 const timeoutMs = 2_000;
 
 /** Declared here, because the project compiles without the types of the DOM. */

@@ -87,7 +87,7 @@ export class Outbox {
     return outgoing;
   }
 
-  /** Call this with each new message of the log. If it is in the outbox, it is sent, although its acknowledgement may be lost. */
+  /** Call this with each new message of the log. If it is in the outbox, it has been sent, even if the acknowledgement was lost. */
   handleMessage(message: WireMessage, rev: number): void {
     const { emitter, client_msg_id } = message;
     const { queue } = this.#room;

@@ -46,7 +46,7 @@ export class PendingWrites {
     for (const part of this.#context.parts.keys()) this.touch(part);
   }
 
-  /** Not at once, so that the messages of an ended tab are stored as those of this tab in the same transaction. */
+  /** The write is deferred, so that the messages of an ended tab are stored as those of this tab in the same transaction. */
   add(...ops: StorageOp[]): void {
     this.#others.push(...ops);
     this.#schedule();
@@ -79,7 +79,7 @@ export class PendingWrites {
     if (!isUrgent) this.#timer ??= setTimeout(() => this.flush(), writeDelayMs);
     else if (!this.#isUrgent) {
       this.#isUrgent = true;
-      // Later, so that everything that the application does now is written together.
+      // Deferred, so that everything that the application does now is written together.
       void Promise.resolve().then(() => this.flush());
     }
   }

@@ -62,9 +62,9 @@ export class Subscription {
   /** Identifies the latest join while it is not answered. Answers to earlier joins are ignored. */
   #pendingJoin: object | undefined;
   #shouldJoinAgain = false;
-  /** What every join asks for from now on. */
+  /** The options of every later join. */
   readonly #options: JoinOptions = {};
-  /** What the present join has asked for. Undefined if the room is not joined. */
+  /** The options of the current join. Undefined if the room is not joined. */
   #asked: JoinOptions | undefined;
   readonly #backoff: Backoff;
 
@@ -83,7 +83,7 @@ export class Subscription {
     this.#options[option] = true;
     const isMissing = () => this.#asked !== undefined && !this.#asked[option];
     if (!isUrgent || !isMissing()) return;
-    // Later, so that one join asks for everything that a view uses.
+    // Deferred, so that one join asks for everything that a view uses.
     void Promise.resolve().then(() => {
       if (isMissing()) this.join();
     });

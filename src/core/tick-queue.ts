@@ -1,6 +1,6 @@
 /**
- * Runs many small tasks in the order in which they were added: a few per tick, and everything else that
- * has happened in between. So a thousand tasks at once do not delay other work noticeably.
+ * Runs many small tasks in the order in which they were added: a few per tick, with other work in between. A thousand tasks
+ * at once therefore do not delay other work noticeably.
  */
 export class TickQueue<T> {
   readonly #maxPerTick: number;

@@ -10,8 +10,8 @@
 import type { EventEmitter } from 'node:events';
 
 /**
- * Creates objects that inherit nothing, like the one that is replaced. V8 stores the fields of an object that a constructor
- * has created as a record.
+ * Creates objects that inherit nothing, like the one that they replace. V8 stores an object that a constructor has created
+ * as a record, not as a hash table.
  */
 function Listeners() {}
 Listeners.prototype = Object.create(null);

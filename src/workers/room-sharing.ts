@@ -15,21 +15,22 @@ interface Shared {
 }
 
 /**
- * Notifies each worker which rooms the others serve. A worker sends the messages of a room only to those workers. What it
- * stores before it knows of a worker does not reach that worker, which therefore reads the log after `share`.
+ * Notifies each worker of the rooms that the others serve, because a worker sends the messages of a room only to the workers
+ * that serve it. Messages that a worker commits before it knows of another one are not sent there, so the other worker
+ * reads the log after `share`.
  */
 export class RoomSharing<M extends Member> {
   readonly #members = new Map<M, Shared>();
   readonly #timeoutMs: number;
 
-  /** After the timeout, the rooms of a worker do not wait for the others any longer. One of them may be frozen. */
+  /** `share` waits no longer than this for the other workers, because one of them may be frozen. */
   constructor(timeoutMs = 500) {
     this.#timeoutMs = timeoutMs;
   }
 
   /**
-   * Resolves when the other workers know the changes, or after the timeout. If it was the timeout, the worker is notified
-   * that it has missed messages as soon as the others know them.
+   * Resolves when the other workers know the changes, or after the timeout. After a timeout, the worker may have missed
+   * messages until the others know the changes, and is notified then.
    */
   async share(worker: M, changes: RoomChanges): Promise<void> {
     const others = [...this.#members].filter(([other]) => other !== worker);

@@ -177,7 +177,7 @@ describe('The end of an outage', function () {
     await session.query(
       'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
     );
-    // The terminated sessions fail first, by which the store does not learn that writes are affected.
+    // The terminated sessions fail first. These failures do not show the store that writes are affected.
     await waitUntil('the store knows that the database is read-only', () =>
       write().then(
         () => false,

@@ -156,7 +156,7 @@ describe('the backends of examples/backend', function () {
 
   const both = Object.keys(programs).join(', ');
 
-  it(`make one room for an order, post a message of the service once, and notify who is to know [${both}]`, async () => {
+  it(`make one room per order, post a message of the service once, and notify the users who need to know [${both}]`, async () => {
     // At the same time, because the shop waits for seconds before it notifies anybody.
     await Promise.all(examples.map(order));
   });

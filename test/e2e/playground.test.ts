@@ -43,7 +43,7 @@ describe('the playground in Chromium', () => {
     }
     const n = ++shared.samples;
     opened.push(shared.playground);
-    // Among the frames of all tests before, each search for an element takes longer.
+    // The frames of earlier tests would slow down each search for an element.
     if (n > 1) await shared.playground.page.getByRole('button', { name: 'Clear' }).click();
     await loadSample(shared.playground, n === 1 ? 'Launch day' : `Launch day ${n}`);
     return shared.playground;

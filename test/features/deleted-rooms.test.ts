@@ -141,7 +141,7 @@ describe('A deleted room whose rows still exist [PostgreSQL]', function () {
 const messages = 20_000;
 
 describe('A deleted room whose node is killed while it removes the rows [PostgreSQL]', () => {
-  it('is gone all the time, other rooms are served, and the restarted node removes the other rows', async function () {
+  it('stays deleted while other rooms are served, and the restarted node removes the remaining rows', async function () {
     this.timeout(90_000);
     const DATABASE_URL = await freshDatabase();
     const session = await databaseSession(DATABASE_URL);
@@ -177,7 +177,7 @@ describe('A deleted room whose node is killed while it removes the rows [Postgre
     await waitUntil('some messages are removed', async () => (await countMessages()) < messages - 1_000, timeoutMs);
     await expectGone(doomed.url);
     await doomed.kill();
-    // Until then, the restarted node takes the killed one for alive.
+    // Until its lease expires, the killed node counts as alive.
     await session.query("update leases set until = now() + interval '1 hour'");
     const left = await countMessages();
     expect(left).to.be.within(1, messages - 1_000);

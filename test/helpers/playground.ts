@@ -55,7 +55,7 @@ export async function openPlayground(url: string, options: BrowserContextOptions
 export async function loadSample({ page, pane }: Playground, room = 'Launch day'): Promise<void> {
   await page.getByRole('button', { name: 'Load a sample' }).click();
   await pane('Ada').getByRole('heading', { name: room, exact: true }).waitFor();
-  // Ada may join after Ben has accepted the invitation, so the acceptance is not always among what she is shown.
+  // Ada may join after Ben has accepted the invitation, so her pane does not always show that he accepted.
   await pane('Ada').getByRole('log', { name: 'Messages' }).getByText('until lift-off').waitFor({ state: 'attached' });
   // On a narrow screen Ben's pane is rendered but hidden.
   const ben = page.locator('[data-side=right]', { has: page.locator('h3', { hasText: new RegExp(`^${room}$`) }) });

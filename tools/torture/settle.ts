@@ -14,7 +14,7 @@ const talkMs = 1_500;
 /** Longer than the interval between two items of a room. */
 const itemMs = 2_500;
 
-/** If the node dies that removes the rows of a deleted room, another node looks for them within 40 s. */
+/** If the node that removes the rows of a deleted room dies, another node looks for them within 40 s. */
 const removalMs = 60_000;
 
 export interface Missing {

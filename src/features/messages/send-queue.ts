@@ -61,8 +61,8 @@ interface Collaborators {
   bus: RoomBus;
   events?: SendEvents | undefined;
   /**
-   * Whether the results of a commit are settled only after the next one has begun. A database in another process then
-   * does not wait for that; with one in this process, the acknowledgements would wait for the next commit.
+   * Whether results are published and acknowledged only after the next commit has begun. A database in another process works
+   * on that commit meanwhile. With a database in this process, the acknowledgements would have to wait for the next commit.
    */
   overlapsCommits: boolean;
 }
@@ -82,7 +82,7 @@ export function createSendQueue(
   let isRunning = false;
   let currentRun: Promise<void> = Promise.resolve();
   const backoff = new LockBackoff();
-  /** Publish and acknowledge the results of the previous commit, if commits overlap. */
+  /** Functions that publish and acknowledge the results of the previous commit, if commits overlap. */
   let settlements: (() => void)[] = [];
   /** Ends the wait of `backoffOrArrival`, if it is waiting. */
   let onArrival = () => {};
@@ -173,7 +173,7 @@ export function createSendQueue(
       .filter((room) => backoff.getRetryAt(room) <= now)
       .slice(0, limits.maxBatch);
     const committed = readyRooms.length > 0 ? commitBatch(readyRooms) : undefined;
-    // At the end of this tick, the statement of the new commit has been sent.
+    // Waits until the statement of the new commit has been sent.
     if (committed && settlePrevious.length > 0) await endOfTick();
     for (const settle of settlePrevious) settle();
     if (committed) await committed;

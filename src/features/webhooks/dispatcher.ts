@@ -107,7 +107,7 @@ export class Dispatcher {
     };
   }
 
-  /** Call this when the journal is being read: it finds the changes that are made after the comparison. */
+  /** Call this once the journal is being read, so that the journal has every change that is made after the comparison. */
   async start(token: string): Promise<void> {
     this.#run = { token, abort: new AbortController() };
     this.#failingMark.expect();
@@ -218,7 +218,7 @@ export class Dispatcher {
       this.#timer = setTimeout(() => this.#pump(), Math.min(Math.max(1, wakeAt - now), 3_600_000)).unref();
   }
 
-  /** When waiting rooms may be delivered. Infinity if the end of a request decides it: it calls `#pump` again. */
+  /** The earliest time at which waiting rooms may be delivered. Infinity if they wait for a request to end, which calls `#pump`. */
   #getUnblockedAt(now: number): number {
     if (this.#blockedUntil > now) return this.#blockedUntil;
     const { nextAt } = this.#policy;

@@ -1,5 +1,5 @@
 /**
- * The record in the database that an endpoint fails, for administrators. An answer after another answer writes nothing.
+ * Records in the database, for administrators, that an endpoint is failing. Repeated successes write nothing.
  */
 export class FailingMark {
   readonly #write: (error: string | null) => void;
@@ -9,7 +9,7 @@ export class FailingMark {
     this.#write = write;
   }
 
-  /** Another node may have set the mark. */
+  /** Call this if another node may have set the mark: the next success then clears it. */
   expect(): void {
     this.#mayBeSet = true;
   }

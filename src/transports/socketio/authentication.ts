@@ -76,8 +76,8 @@ export async function authenticate(
   const identity = await authenticator.verify(given).finally(() => verifyingConnections.delete(socket.conn));
   context.requestLimits.consume(identity.actor.user, costs.token);
   const admission = await connections.admit(identity.actor.user);
-  // If the connection closes before the socket is in the namespace, the socket does not disconnect. Socket.IO takes it into
-  // the namespace in this tick.
+  // A connection that closes before Socket.IO has added the socket to the namespace causes no `disconnect` event. Socket.IO
+  // adds the socket in this tick, so this is checked after it.
   setImmediate(() => {
     if (!socket.connected) admission.release();
   });

@@ -231,7 +231,7 @@ describe('the storage of the client', () => {
         expect(messages.map(pickState)).to.deep.equal(service.messages.map(pickState));
       });
 
-    it('has the messages of its position, in whatever order tabs change them, fall behind, write, crash and reload', async function () {
+    it('stores the messages of its position, whatever the order in which tabs change them, fall behind, write, crash and reload', async function () {
       this.timeout(120_000);
       for (let seed = 1; seed <= 6; seed++) {
         service = new FakeService();

@@ -190,7 +190,7 @@ describe('the broadcast batcher', () => {
     const crowd = Array.from({ length: 200 }, (_, n) => `m${n}`);
     const reached = (heardBy: (member: string) => string[][]) => crowd.filter((member) => heardBy(member).length > 0);
 
-    it('leaves the event loop between writes, and adds messages that arrive meanwhile to those that it has not written', async () => {
+    it('yields to the event loop between writes, and includes new messages in the writes that are left', async () => {
       const { say, heardBy } = stage({ kitchen: crowd, hall: ['ann'] });
       say('kitchen', '1');
       await turn();

@@ -1,19 +1,19 @@
 import { expect } from 'chai';
 import { RoomSharing } from '../../../src/workers/room-sharing.ts';
 
-type Told = [name: string, ...args: unknown[]];
+type Call = [name: string, ...args: unknown[]];
 
-/** A worker that records what it is told. It answers at once, or, if it is frozen, when it continues. */
+/** A worker that records the calls it receives. It answers at once, or, after `freeze`, one call for each `answerNext`. */
 function member(id: number) {
-  const told: Told[] = [];
+  const calls: Call[] = [];
   const waiting: (() => void)[] = [];
   let isFrozen = false;
-  const call = (...call: Told) => {
-    told.push(call);
+  const call = (...call: Call) => {
+    calls.push(call);
     return isFrozen ? new Promise<void>((resolve) => waiting.push(resolve)) : Promise.resolve();
   };
   return {
-    ...{ id, told, link: { call }, notify: (...args: Told) => void call(...args) },
+    ...{ id, calls, link: { call }, notify: (...args: Call) => void call(...args) },
     freeze() {
       isFrozen = true;
     },
@@ -26,22 +26,22 @@ const timeoutMs = 5;
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('RoomSharing', () => {
-  it('tells a new worker the rooms of the others, and the others its rooms', async () => {
+  it('sends a new worker the rooms of the others, and the others its rooms', async () => {
     const sharing = new RoomSharing(timeoutMs);
     const [one, two, three] = [member(1), member(2), member(3)];
     await sharing.share(one, changes(['a', 'b']));
     await sharing.share(two, changes(['c']));
     await sharing.share(one, changes(['d'], ['a']));
     await sharing.share(three, changes([]));
-    expect(one.told).to.deep.equal([
+    expect(one.calls).to.deep.equal([
       ['peerRooms', 2, changes(['c'])],
       ['peerRooms', 3, changes([])],
     ]);
-    expect(two.told.slice(0, 2)).to.deep.equal([
+    expect(two.calls.slice(0, 2)).to.deep.equal([
       ['peerRooms', 1, changes(['a', 'b'])],
       ['peerRooms', 1, changes(['d'], ['a'])],
     ]);
-    expect(three.told).to.deep.equal([
+    expect(three.calls).to.deep.equal([
       ['peerRooms', 1, changes(['b', 'd'])],
       ['peerRooms', 2, changes(['c'])],
     ]);
@@ -62,20 +62,20 @@ describe('RoomSharing', () => {
     await shared;
   });
 
-  it('does not wait long for a frozen worker, and notifies the worker once, when it has answered everything', async () => {
+  it('waits for a frozen worker only until the timeout, and notifies the sharing worker once, when the frozen one has answered everything', async () => {
     const sharing = new RoomSharing(timeoutMs);
     const [one, two] = [member(1), member(2)];
     await sharing.share(two, changes([]));
     two.freeze();
     await sharing.share(one, changes(['a']));
     await sharing.share(one, changes(['b']));
-    one.told.length = 0;
+    one.calls.length = 0;
     two.answerNext();
     await turn();
-    expect(one.told).to.deep.equal([]);
+    expect(one.calls).to.deep.equal([]);
     two.answerNext();
     await turn();
-    expect(one.told).to.deep.equal([['missed']]);
+    expect(one.calls).to.deep.equal([['missed']]);
   });
 
   it('forgets a worker that has ended', async () => {
@@ -84,8 +84,8 @@ describe('RoomSharing', () => {
     await sharing.share(one, changes(['a']));
     await sharing.share(two, changes(['b']));
     sharing.remove(one);
-    expect(two.told.at(-1)).to.deep.equal(['peerRooms', 1, null]);
+    expect(two.calls.at(-1)).to.deep.equal(['peerRooms', 1, null]);
     await sharing.share(three, changes([]));
-    expect(three.told).to.deep.equal([['peerRooms', 2, changes(['b'])]]);
+    expect(three.calls).to.deep.equal([['peerRooms', 2, changes(['b'])]]);
   });
 });
