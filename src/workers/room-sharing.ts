@@ -10,14 +10,21 @@ interface Member {
 
 interface Shared {
   rooms: Set<string>;
-  /** How many of its changes still wait for another worker after the timeout. */
-  late: number;
+  /** The changes that may be confirmed late together, after which the worker is notified once. */
+  late: LateChanges;
+}
+
+interface LateChanges {
+  /** How many of them still wait for another worker. */
+  waiting: number;
+  /** Whether one of them has been confirmed. Later changes then do not delay the notification. */
+  isClosed: boolean;
 }
 
 /**
  * Notifies each worker of the rooms that the others serve, because a worker sends the messages of a room only to the workers
- * that serve it. Messages that a worker commits before it knows of another one are not sent there, so the other worker
- * reads the log after `share`.
+ * that serve it. Messages that were committed before the sender knew of a room are missing, so each worker reads the log
+ * after `share`.
  */
 export class RoomSharing<M extends Member> {
   readonly #members = new Map<M, Shared>();
@@ -40,10 +47,13 @@ export class RoomSharing<M extends Member> {
     if (changes.added.length === 0) return;
     const notified = Promise.all(notifying);
     if (await isInTime(notified, this.#timeoutMs)) return;
-    own.late += 1;
+    if (own.late.isClosed) own.late = { waiting: 0, isClosed: false };
+    const { late } = own;
+    late.waiting += 1;
     void notified.then(() => {
-      own.late -= 1;
-      if (own.late === 0) worker.notify('missed');
+      late.isClosed = true;
+      late.waiting -= 1;
+      if (late.waiting === 0) worker.notify('missed');
     });
   }
 
@@ -54,7 +64,7 @@ export class RoomSharing<M extends Member> {
   }
 
   #introduce(worker: M, others: readonly [M, Shared][]): Shared {
-    const own = { rooms: new Set<string>(), late: 0 };
+    const own = { rooms: new Set<string>(), late: { waiting: 0, isClosed: false } };
     this.#members.set(worker, own);
     for (const [{ id }, { rooms }] of others) worker.notify('peerRooms', id, { added: [...rooms], removed: [] });
     return own;

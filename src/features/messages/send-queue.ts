@@ -84,6 +84,8 @@ export function createSendQueue(
   const backoff = new LockBackoff();
   /** Functions that publish and acknowledge the results of the previous commit, if commits overlap. */
   let settlements: (() => void)[] = [];
+  /** A commit has up to two statements, one for messages and one for operations. */
+  let runningStatements = 0;
   /** Ends the wait of `backoffOrArrival`, if it is waiting. */
   let onArrival = () => {};
   const settleSend = createSettleSend({ rights, bus, events });
@@ -192,6 +194,7 @@ export function createSendQueue(
     const { messages, operations } = takeBatch({ queuesByRoom, rooms: readyRooms, rightsByRoom, limits });
     const startedAt = performance.now();
     // A room is in at most one of the two batches, so they do not wait for each other's locks.
+    runningStatements = Number(messages.length > 0) + Number(operations.length > 0);
     await Promise.all([
       messages.length > 0 && storeMessages(messages, startedAt),
       operations.length > 0 && applyOperations(operations, startedAt),
@@ -256,7 +259,9 @@ export function createSendQueue(
     const settleFinished = () => {
       for (const { entry, result } of finished) settle(release(entry.queued), entry.decision, result);
     };
-    if (overlapsCommits) settlements.push(settleFinished);
+    runningStatements -= 1;
+    // If the other statement still runs, the next commit does not begin yet, so these results do not wait for it.
+    if (overlapsCommits && runningStatements === 0) settlements.push(settleFinished);
     else settleFinished();
   }
 

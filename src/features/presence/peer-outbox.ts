@@ -2,7 +2,7 @@ import type { EphemeralBus } from '../../core/ephemeral.ts';
 import type { RoomId } from '../../core/ids.ts';
 import { type NodePresence, type PeerMessage, peerTopic } from './peer-messages.ts';
 
-/** Who is present in a room on one node. */
+/** The users who are present in a room on one node. */
 export type NodeState = Omit<NodePresence, 'room_id'>;
 export type OwnState = Omit<NodeState, 'counter'>;
 
@@ -39,7 +39,7 @@ export class PeerOutbox {
     this.#collaborators.bus.publish(peerTopic, to === 'all' ? to : { node: to }, message);
   }
 
-  /** Asks who is present in these rooms, now and whenever it changes. */
+  /** Asks for the present users of these rooms, now and whenever they change. */
   ask(to: string, rooms: readonly RoomId[]): void {
     for (let from = 0; from < rooms.length; from += maxRoomsPerMessage) {
       this.#counter += 1;

@@ -91,6 +91,7 @@ export function createChatBroadcaster(): ChatBroadcaster {
     publishEphemeral({ room_id, topic, name, payload }) {
       const receivers = topic === undefined ? withEvents.get(room_id) : undefined;
       if (!receivers) return false;
+      batcher.finish(receivers);
       const before = dropped;
       const frames = [encodeEventFrame(name, payload)];
       for (const receiver of receivers) {

@@ -119,7 +119,9 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
   }
 
   deliverEvent(name: string, payload: object): void {
-    if (this.receivesEvents) this.write([encodeEventFrame(name, payload)]);
+    if (!this.receivesEvents) return;
+    this.catchUp();
+    this.write([encodeEventFrame(name, payload)]);
   }
 
   goLive(): void {

@@ -10,7 +10,12 @@ import { createFlushPerTick, getSendBufferBytes } from '../../patches/engineio-f
 import { forgetRequest } from '../../patches/engineio-forget-request.ts';
 import { boundReceiving } from '../../patches/engineio-receive-limits.ts';
 import { compactSocket } from '../../patches/socketio-compact-socket.ts';
-import { countDeliveries, countDropped, createRoomsAdapter } from '../../patches/socketio-rooms-adapter.ts';
+import {
+  countDeliveries,
+  countDropped,
+  createRoomsAdapter,
+  finishWriting,
+} from '../../patches/socketio-rooms-adapter.ts';
 import { BoundedWebSocketServer } from '../../patches/ws-bounded-server.ts';
 import { describeRejectedOrigin, type IsAllowedOrigin } from '../allowed-origins.ts';
 import type { LiveContext } from '../live-context.ts';
@@ -103,6 +108,7 @@ export function createSocketioGateway(
       publishEphemeral({ room_id, topic, name, payload }) {
         const room = topic === undefined ? toRoomName(room_id) : toTopicName(room_id, topic);
         if (!rooms.adapter.rooms.has(room)) return false;
+        finishWriting(rooms, toRoomName(room_id));
         const before = countDropped(rooms);
         rooms.local.volatile.to(room).emit(name, payload);
         return countDropped(rooms) > before;

@@ -9,6 +9,7 @@ interface SubscribedSession {
   readonly actor: Actor;
   deliver(change: Change): void;
   deliverEvent(name: string, payload: object): void;
+  catchUp(id: RoomId): void;
   enterRoom(id: RoomId): void;
   removeFrom(id: RoomId, code: RemovalCode): void;
   reconnect(): void;
@@ -38,6 +39,7 @@ export class RoomSubscription implements Subscriber {
   }
 
   deliverEvent(name: string, payload: object): void {
+    this.#session.catchUp(this.#id);
     this.#session.deliverEvent(name, payload);
   }
 

@@ -31,4 +31,25 @@ describe('TickQueue', () => {
     await turn();
     expect(done).to.deep.equal([1, 2, 3, 7]);
   });
+
+  it('runs the remaining tasks if one throws', async () => {
+    const done: number[] = [];
+    const queue = new TickQueue<number>(2, (item) => {
+      if (item === 1) throw new Error('a task that fails');
+      done.push(item);
+    });
+    const failure = new Promise((resolve) => process.prependOnceListener('uncaughtException', resolve));
+    const others = process.listeners('uncaughtException').slice(1);
+    for (const listener of others) process.off('uncaughtException', listener);
+    try {
+      for (const item of [1, 2, 3]) queue.add(item);
+      expect(await failure).to.have.property('message', 'a task that fails');
+    } finally {
+      for (const listener of others) process.on('uncaughtException', listener);
+    }
+    for (let turns = 0; turns < 3; turns++) await turn();
+    queue.add(4);
+    await turn();
+    expect(done).to.deep.equal([2, 3, 4]);
+  });
 });

@@ -1,6 +1,11 @@
 import { expect } from 'chai';
 import type { Namespace } from 'socket.io';
-import { catchUp, countDropped, createRoomsAdapter } from '../../../src/patches/socketio-rooms-adapter.ts';
+import {
+  catchUp,
+  countDropped,
+  createRoomsAdapter,
+  finishWriting,
+} from '../../../src/patches/socketio-rooms-adapter.ts';
 import { textsIn } from '../../helpers/written-frames.ts';
 
 const room = 'room:1';
@@ -159,5 +164,16 @@ describe('The adapter of the live rooms', () => {
     emit([], [3]);
     expect(one.writes).to.deep.equal(['directly 21', 'directly 22', 'directly 23']);
     expect(two.writes).to.deep.equal(['directly 21', 'directly 23']);
+  });
+
+  it('writes pending packets of a large room before a volatile packet, on request', async () => {
+    const { socket, enter, say, sayVolatile, adapter } = stage();
+    const sockets = Array.from({ length: 200 }, (_, n) => socket(`socket ${n}`));
+    for (const { id } of sockets) enter(id);
+    say(1);
+    await turn();
+    finishWriting({ adapter }, room);
+    sayVolatile(2);
+    for (const { writes } of sockets) expect(writes).to.deep.equal(['421', '422']);
   });
 });

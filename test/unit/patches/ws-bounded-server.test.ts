@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import type { IncomingMessage } from 'node:http';
 import { Duplex } from 'node:stream';
 import { expect } from 'chai';
 import type { WebSocket } from 'ws';
@@ -9,6 +8,7 @@ import {
   maxControlFramesPerSecond,
 } from '../../../src/patches/ws-bounded-server.ts';
 import { frame, opcodes } from '../../helpers/raw-web-socket.ts';
+import { upgradeRequest } from '../../helpers/upgrade-request.ts';
 
 /** A TCP connection that receives the chunks of the test, and whose peer reads only if the test says so. */
 class Peer extends Duplex {
@@ -36,20 +36,10 @@ class Peer extends Duplex {
   }
 }
 
-const request = {
-  method: 'GET',
-  headers: {
-    connection: 'Upgrade',
-    upgrade: 'websocket',
-    'sec-websocket-version': '13',
-    'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
-  },
-} as unknown as IncomingMessage;
-
 async function connected(maxPayload: number, peer = new Peer()): Promise<{ peer: Peer; webSocket: WebSocket }> {
   const server = new BoundedWebSocketServer({ noServer: true, maxPayload });
   const webSocket = await new Promise<WebSocket>((resolve) =>
-    server.handleUpgrade(request, peer, Buffer.alloc(0), resolve),
+    server.handleUpgrade(upgradeRequest, peer, Buffer.alloc(0), resolve),
   );
   webSocket.on('error', () => {});
   return { peer, webSocket };

@@ -1,9 +1,13 @@
-import type { IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { Duplex } from 'node:stream';
 import { expect } from 'chai';
 import type { WebSocket } from 'ws';
 import { BoundedWebSocketServer } from '../../../src/patches/ws-bounded-server.ts';
 import { maxPerTick } from '../../../src/patches/ws-spread-ends.ts';
+import { closeLater } from '../../helpers/cleanup.ts';
+import { upgradeRequest } from '../../helpers/upgrade-request.ts';
 
 class Peer extends Duplex {
   override _read(): void {}
@@ -12,16 +16,6 @@ class Peer extends Duplex {
     done();
   }
 }
-
-const request = {
-  method: 'GET',
-  headers: {
-    connection: 'Upgrade',
-    upgrade: 'websocket',
-    'sec-websocket-version': '13',
-    'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
-  },
-} as unknown as IncomingMessage;
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -35,7 +29,7 @@ describe('spreadEnd', () => {
     const server = new BoundedWebSocketServer({ noServer: true, maxPayload: 100 });
     for (let n = 0; n < 2.5 * maxPerTick; n++) {
       const peer = new Peer();
-      server.handleUpgrade(request, peer, Buffer.alloc(0), (webSocket) => {
+      server.handleUpgrade(upgradeRequest, peer, Buffer.alloc(0), (webSocket) => {
         webSockets.push(webSocket);
         webSocket.on('close', (code) => closeCodes.push(code)).on('error', () => {});
       });
@@ -77,5 +71,25 @@ describe('spreadEnd', () => {
     for (const peer of peers) peer.push(null);
     for (const webSocket of webSockets) webSocket.terminate();
     await closeAll();
+  });
+
+  it('ignores bytes that arrive between the termination of a connection and its close', async () => {
+    const server = new BoundedWebSocketServer({ noServer: true, maxPayload: 100 });
+    const http = createServer().listen(0, '127.0.0.1');
+    await once(http, 'listening');
+    closeLater(() => http.close());
+    const client = connect((http.address() as AddressInfo).port, '127.0.0.1');
+    client.on('error', () => {});
+    const headers = Object.entries(upgradeRequest.headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    client.write(`GET / HTTP/1.1\r\nHost: x\r\n${headers.join('')}\r\n`);
+    const [upgrade, socket, head] = await once(http, 'upgrade');
+    const webSocket = await new Promise<WebSocket>((resolve) => server.handleUpgrade(upgrade, socket, head, resolve));
+    const closed = once(webSocket, 'close');
+    // After a timer, Node.js reads from sockets, and only then runs what `setImmediate` has deferred.
+    setTimeout(() => {
+      webSocket.terminate();
+      client.write('these bytes arrive before the file descriptor is closed');
+    });
+    expect(await closed).to.deep.equal([1006, Buffer.alloc(0)]);
   });
 });

@@ -211,6 +211,29 @@ describe('the broadcast batcher', () => {
       for (const member of crowd) expect(heardBy(member).at(-1)).to.deep.equal(['3']);
     });
 
+    it('writes everything at once to all members on request, and nothing again', async () => {
+      const { say, writes, heardBy } = stage({ kitchen: crowd });
+      say('kitchen', '1');
+      await turn();
+      expect(reached(heardBy).length).to.be.below(crowd.length);
+      say('kitchen', '2');
+      writes.finish('kitchen');
+      for (const member of crowd) expect(heardBy(member).flat()).to.deep.equal(['1', '2']);
+      await turns(10);
+      for (const member of crowd) expect(heardBy(member).flat()).to.deep.equal(['1', '2']);
+    });
+
+    it('loses nothing that a write to another room adds in the same flush', async () => {
+      const { say, whenWritten, heardBy } = stage({ hall: ['ann'], kitchen: crowd });
+      whenWritten((member) => {
+        if (member === 'ann') say('kitchen', '2');
+      });
+      say('hall', 'h1');
+      say('kitchen', '1');
+      await turns(20);
+      for (const member of crowd) expect(heardBy(member).flat()).to.deep.equal(['1', '2']);
+    });
+
     it('reports a failed write once, and reaches all others', async () => {
       const { say, failed, broken, heardBy } = stage({ kitchen: crowd });
       for (const member of ['m3', 'm150']) broken.add(member);

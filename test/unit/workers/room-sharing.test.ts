@@ -88,4 +88,23 @@ describe('RoomSharing', () => {
     await sharing.share(three, changes([]));
     expect(three.calls).to.deep.equal([['peerRooms', 2, changes(['b'])]]);
   });
+
+  it('notifies the sharing worker although further changes wait for a slow worker all the time', async () => {
+    const sharing = new RoomSharing(timeoutMs);
+    const [one, two] = [member(1), member(2)];
+    await sharing.share(two, changes([]));
+    two.freeze();
+    await sharing.share(one, changes(['a']));
+    await sharing.share(one, changes(['b']));
+    two.answerNext();
+    await turn();
+    await sharing.share(one, changes(['c']));
+    one.calls.length = 0;
+    two.answerNext();
+    await turn();
+    expect(one.calls).to.deep.equal([['missed']]);
+    two.answerNext();
+    await turn();
+    expect(one.calls).to.deep.equal([['missed'], ['missed']]);
+  });
 });

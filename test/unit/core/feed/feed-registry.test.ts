@@ -7,6 +7,7 @@ import type { Subscriber } from '../../../../src/core/feed/subscriber.ts';
 import { createRightsCache } from '../../../../src/core/log/rights-cache.ts';
 import type { RoomLog } from '../../../../src/core/log/room-log.ts';
 import type { RoomSnapshot } from '../../../../src/core/log/room-snapshot.ts';
+import { useFakeClock } from '../../../helpers/fake-clock.ts';
 
 const user = '00000000-0000-0000-0000-00000000000a';
 const date = '2026-01-01T00:00:00.000Z';
@@ -143,13 +144,7 @@ describe('FeedRegistry.release', () => {
   });
 
   it('closes the rooms of hundreds of lost connections over several ticks, except those that were joined again', async () => {
-    let now = 0;
-    mock.timers.enable({ apis: ['setTimeout'] });
-    mock.method(performance, 'now', () => now);
-    const advance = (ms: number) => {
-      now += ms;
-      mock.timers.tick(ms);
-    };
+    const advance = useFakeClock();
     try {
       const { feeds } = await setUp();
       const size = feeds.size;

@@ -232,7 +232,10 @@ describe('SendQueue', () => {
 });
 
 /** A log that records each batch of messages and of operations, and answers operations with the next of `outcomes`. */
-function stageOperations(outcomes: ((operation: Operation) => OperationResult | undefined)[] = []) {
+function stageOperations(
+  outcomes: ((operation: Operation) => OperationResult | undefined)[] = [],
+  operationsEnd: Promise<void> = Promise.resolve(),
+) {
   const batches: string[] = [];
   let rev = 0;
   const room = { id: 1, uuid: user, name: 'queue', type: 'group' as const, level_admin: 100, user_owner: user };
@@ -268,6 +271,7 @@ function stageOperations(outcomes: ((operation: Operation) => OperationResult | 
     },
     async apply(operations: readonly Operation[]) {
       batches.push(`apply ${operations.map(describeOperation).join(' ')}`);
+      await operationsEnd;
       return operations.map(apply);
     },
   } as unknown as RoomLog;
@@ -356,5 +360,22 @@ describe('SendQueue with operations', () => {
     expect(answers.slice(0, 2)).to.deep.equal(['CONFLICT', 'NOT_FOUND']);
     expect(answers[2]).to.include({ outcome: 'deleted' });
     expect(queue.size).to.equal(0);
+  });
+
+  it('settles messages while the operations of the same commit still run', async () => {
+    let finishOperations = () => {};
+    const running = new Promise<void>((resolve) => {
+      finishOperations = resolve;
+    });
+    const { send, edit } = stageOperations([], running);
+    const edited = edit(7, 2);
+    let isEdited = false;
+    void edited.then(() => {
+      isEdited = true;
+    });
+    await send('a');
+    expect(isEdited).to.equal(false);
+    finishOperations();
+    await edited;
   });
 });

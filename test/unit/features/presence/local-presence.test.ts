@@ -2,6 +2,7 @@ import { mock } from 'node:test';
 import { expect } from 'chai';
 import type { Subscriber } from '../../../../src/core/feed/subscriber.ts';
 import { LocalPresence } from '../../../../src/features/presence/local-presence.ts';
+import { useFakeClock } from '../../../helpers/fake-clock.ts';
 
 const room = 1;
 
@@ -13,13 +14,7 @@ function createSubscriber(n: number): Subscriber {
 
 describe('LocalPresence', () => {
   it('ends the presence of hundreds of users who lost their connections together over several ticks', () => {
-    let now = 0;
-    mock.timers.enable({ apis: ['setTimeout'] });
-    mock.method(performance, 'now', () => now);
-    const advance = (ms: number) => {
-      now += ms;
-      mock.timers.tick(ms);
-    };
+    const advance = useFakeClock();
     try {
       const presence = new LocalPresence({ findFeed: () => undefined, graceMs: 1_000, onUsersChange() {} });
       for (let n = 0; n < 500; n++) presence.onLeft(room, createSubscriber(n), 'left');

@@ -191,4 +191,16 @@ describe('the broadcaster of /chat', () => {
     await turn();
     expect(late.writes).to.deep.equal(['3', '5']);
   });
+
+  it('writes an ephemeral event after the messages that were published before it, also in a large room', async () => {
+    const { audience, announce, listener } = stage();
+    const listeners = Array.from({ length: 200 }, () => listener(false, { receivesEvents: true }));
+    announce(1);
+    await turn();
+    audience.publishEphemeral({ room_id: room, name: 'typing:changed', payload: { users: [] } });
+    for (const { writes } of listeners) {
+      expect(writes).to.have.lengthOf(2);
+      expect(writes[0]).to.equal('1');
+    }
+  });
 });
