@@ -8,6 +8,11 @@ export function createCuttableTransport() {
       open = super.createSocket(...how) as WebSocket;
       return open;
     }
+
+    // After the cut, the client goes on sending until `close` arrives. The browser reports each such frame as an error.
+    override doWrite(...frame: Parameters<WebSocketTransport['doWrite']>): void {
+      if (open?.readyState === WebSocket.OPEN) super.doWrite(...frame);
+    }
   }
   return { transport: Cuttable, cut: () => open?.close() };
 }
