@@ -50,13 +50,15 @@ export async function execute(url: string, sql: string): Promise<void> {
   }
 }
 
-/** Not durable, but otherwise with production semantics: the tests do not simulate power failures. */
+/**
+ * Commits survive a crash of PostgreSQL, but not of the machine: they are written at once, and never forced to the disk.
+ * Otherwise with production semantics.
+ */
 const settings = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
   max_connections: '200',
   fsync: 'off',
-  synchronous_commit: 'off',
   full_page_writes: 'off',
 };
 

@@ -34,7 +34,7 @@ interface Options {
 export async function startCluster({ nodes: count, directory, settings, defect, receiver }: Options): Promise<Cluster> {
   // A commit returns after PostgreSQL has handed the data to the operating system, so that a crash of the server loses
   // nothing.
-  const postgres = await startPostgres({ synchronous_commit: 'on' });
+  const postgres = await startPostgres();
   const redis = count > 1 ? await startRedis() : undefined;
   await receiver.start();
   const env = {
