@@ -1,6 +1,9 @@
+import { mock } from 'node:test';
 import { expect } from 'chai';
 import { ChatClientError } from '../../../src/client/errors.ts';
 import type { ChangeEvent } from '../../../src/client/wire.ts';
+import { closeLater } from '../../helpers/cleanup.ts';
+import { useFakeClock } from '../../helpers/fake-clock.ts';
 import { createFakeRoom, cursorOf, joined, me, message, newMessage, other } from '../../helpers/fake-room.ts';
 import type { Json } from '../../helpers/json.ts';
 
@@ -384,20 +387,51 @@ describe('what a room of the client asks for', () => {
 describe('typing and presence of the client', () => {
   it('tells the service that the user types at most every 3 s, and when they stop', async () => {
     const { room, next, requests } = await openRoom();
+    const pass = useFakeClock();
+    closeLater(() => mock.reset());
     room.setTyping();
     room.setTyping();
     expect((await next('typing:set')).payload).to.deep.equal({ room_id: 7, typing: true });
     expect(requests).to.deep.equal([]);
     room.setTyping(false);
     expect((await next('typing:set')).payload).to.deep.equal({ room_id: 7, typing: false });
+    pass(1_100);
     room.setTyping(true, 2);
     expect((await next('typing:set')).payload).to.deep.equal({ room_id: 7, typing: true, thread: 2 });
-    room.send('hi');
-    await next('message:send');
-    room.setTyping();
-    expect((await next('typing:set')).payload, 'a message ends typing').to.deep.equal({ room_id: 7, typing: true });
+    pass(3_000);
+    room.setTyping(true, 2);
+    expect((await next('typing:set')).payload).to.deep.equal({ room_id: 7, typing: true, thread: 2 });
+    pass(5_000);
+    expect((await next('typing:set')).payload, 'no keystroke').to.deep.equal({
+      room_id: 7,
+      typing: false,
+      thread: 2,
+    });
     room.leave();
     room.setTyping();
+    expect(requests).to.deep.equal([]);
+  });
+
+  it('waits until the service accepts that the user types again, a second after they last began', async () => {
+    const { room, next, requests } = await openRoom();
+    const pass = useFakeClock();
+    closeLater(() => mock.reset());
+    room.setTyping();
+    await next('typing:set');
+    room.send('a message ends typing');
+    await next('message:send');
+    pass(600);
+    room.setTyping();
+    room.setTyping();
+    pass(499);
+    expect(requests).to.deep.equal([]);
+    pass(1);
+    expect((await next('typing:set')).payload).to.deep.equal({ room_id: 7, typing: true });
+    room.setTyping(false);
+    room.setTyping();
+    room.setTyping(false);
+    for (const _ of [1, 2]) expect((await next('typing:set')).payload).to.include({ typing: false });
+    pass(5_000);
     expect(requests).to.deep.equal([]);
   });
 
