@@ -10,3 +10,30 @@ export function useFakeClock(): (ms: number) => void {
     mock.timers.tick(ms);
   };
 }
+
+/**
+ * Runs the task on a clock that stands still while the task works, and moves on by 1 ms whenever the task waits. A busy
+ * machine changes nothing. Returns the time that has passed on this clock.
+ */
+export async function onFakeClock(task: () => Promise<unknown>): Promise<number> {
+  let ms = 0;
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
+  const clock = mock.method(performance, 'now', () => ms);
+  try {
+    let isDone = false;
+    const done = task().finally(() => {
+      isDone = true;
+    });
+    for (;;) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (isDone) break;
+      ms += 1;
+      mock.timers.tick(1);
+    }
+    await done;
+    return ms;
+  } finally {
+    clock.mock.restore();
+    mock.timers.reset();
+  }
+}

@@ -1,6 +1,6 @@
-import { mock } from 'node:test';
 import { expect } from 'chai';
 import { closeInSlices, computeDrainTimes, drainServer } from '../../src/shutdown.ts';
+import { onFakeClock } from '../helpers/fake-clock.ts';
 
 /** Connections that close at once. Records how many closed in each slice. */
 function connections(size: number) {
@@ -17,26 +17,6 @@ function connections(size: number) {
   };
 }
 
-/** On a clock that begins at 0, stands still while the task works, and moves on by 1 ms whenever the task waits. */
-async function measureMs(task: () => Promise<unknown>): Promise<number> {
-  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
-  try {
-    let isDone = false;
-    const done = task().finally(() => {
-      isDone = true;
-    });
-    for (;;) {
-      await new Promise((resolve) => setImmediate(resolve));
-      if (isDone) break;
-      mock.timers.tick(1);
-    }
-    await done;
-    return Date.now();
-  } finally {
-    mock.timers.reset();
-  }
-}
-
 const minute = 60_000;
 
 describe('the connections of a draining node', () => {
@@ -46,7 +26,7 @@ describe('the connections of a draining node', () => {
   ] as const) {
     it(`closes ${many + few} connections of two transports evenly over the drain time`, async () => {
       const transports = [connections(many), connections(few)] as const;
-      expect(await measureMs(() => closeInSlices([...transports], 600, minute))).to.equal(600);
+      expect(await onFakeClock(() => closeInSlices([...transports], 600, minute))).to.equal(600);
       expect(transports.map(({ size }) => size)).to.deep.equal([0, 0]);
       const [first, second] = transports.map(({ slices }) => slices);
       const slices = first!.map((closed, n) => closed + second![n]!);
@@ -80,17 +60,17 @@ describe('the connections of a draining node', () => {
 
   it('closes 20 connections at once, although 5 s are allowed', async () => {
     const transport = connections(20);
-    expect(await measureMs(() => closeInSlices([transport], 5_000, minute))).to.equal(50);
+    expect(await onFakeClock(() => closeInSlices([transport], 5_000, minute))).to.equal(50);
     expect(transport.slices).to.deep.equal([20, 0]);
   });
 
   it('finishes at once if there are no connections to close', async () => {
-    expect(await measureMs(() => closeInSlices([connections(0)], 5_000, minute))).to.equal(0);
+    expect(await onFakeClock(() => closeInSlices([connections(0)], 5_000, minute))).to.equal(0);
   });
 
   it('stops closing connections at the deadline', async () => {
     const transport = connections(10_000);
-    expect(await measureMs(() => closeInSlices([transport], 5_000, 200))).to.equal(200);
+    expect(await onFakeClock(() => closeInSlices([transport], 5_000, 200))).to.equal(200);
     expect(transport.slices).to.deep.equal([100, 100, 100, 100]);
   });
 

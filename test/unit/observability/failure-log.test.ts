@@ -1,6 +1,9 @@
+import { mock } from 'node:test';
 import { expect } from 'chai';
 import { createFailureLog } from '../../../src/observability/failure-log.ts';
 import { captureLog } from '../../helpers/captured-log.ts';
+import { closeLater } from '../../helpers/cleanup.ts';
+import { useFakeClock } from '../../helpers/fake-clock.ts';
 
 const texts = { failing: 'it fails', recovered: 'it is over' };
 const withCode = (message: string, code: string) => Object.assign(new Error(message), { code });
@@ -24,15 +27,16 @@ describe('the log of a loop that retries', () => {
     expect(lines.at(-1)!.forMs).to.be.a('number');
   });
 
-  it('logs a persistent cause again after the interval', async () => {
+  it('logs a persistent cause again after the interval', () => {
+    const pass = useFakeClock();
+    closeLater(() => mock.reset());
     const { logger, lines } = captureLog();
     const log = createFailureLog(logger, { ...texts, level: 'error' }, 20);
-    const until = performance.now() + 110;
-    while (performance.now() < until) {
+    for (let ms = 0; ms < 110; ms++) {
       log.failed(new Error('refused'));
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      pass(1);
     }
-    expect(lines.length).to.be.within(3, 6);
+    expect(lines.map(({ forMs }) => forMs)).to.deep.equal([0, 20, 40, 60, 80, 100]);
     expect(lines.every(({ level }) => level === 50)).to.equal(true);
   });
 

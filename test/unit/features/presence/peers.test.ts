@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { EphemeralBus, EphemeralListener } from '../../../../src/core/ephemeral.ts';
 import { Peers } from '../../../../src/features/presence/peers.ts';
 import { closeLater } from '../../../helpers/cleanup.ts';
+import { onFakeClock } from '../../../helpers/fake-clock.ts';
 import { waitUntil } from '../../../helpers/wait-until.ts';
 
 const room = 7;
@@ -60,8 +61,12 @@ function createNetwork() {
   return Object.assign(network, { addNode, inject });
 }
 
+/** On a busy machine, the short timeouts would otherwise end before messages arrive. */
+const itOnFakeClock = (title: string, test: () => Promise<void>) =>
+  it(title, async () => void (await onFakeClock(test)));
+
 describe('Peers', () => {
-  it('knows the users of all nodes after it has asked, and each later change', async () => {
+  itOnFakeClock('knows the users of all nodes after it has asked, and each later change', async () => {
     const { addNode } = createNetwork();
     const [a, b, c] = [addNode('a'), addNode('b'), addNode('c')];
     b.setUsers(1);
@@ -74,7 +79,7 @@ describe('Peers', () => {
     await waitUntil('the changes have arrived', () => a.list().join() === uuidOf(2));
   });
 
-  it('sends nothing about a room that nobody watches, or watches any more', async () => {
+  itOnFakeClock('sends nothing about a room that nobody watches, or watches any more', async () => {
     const network = createNetwork();
     const [a, b] = [network.addNode('a'), network.addNode('b')];
     await waitUntil('they have met', () => network.delivered.includes('b alive a'));
@@ -92,7 +97,7 @@ describe('Peers', () => {
     expect(states()).to.equal(before);
   });
 
-  it('asks again if a question or its answer is lost', async () => {
+  itOnFakeClock('asks again if a question or its answer is lost', async () => {
     const network = createNetwork();
     const [a, b] = [network.addNode('a'), network.addNode('b')];
     b.setUsers(1);
@@ -105,7 +110,7 @@ describe('Peers', () => {
     expect(a.list()).to.deep.equal([uuidOf(1)]);
   });
 
-  it('notices that a change was lost, and asks again', async () => {
+  itOnFakeClock('notices that a change was lost, and asks again', async () => {
     const network = createNetwork();
     const [a, b] = [network.addNode('a'), network.addNode('b')];
     a.peers.watch(room);
@@ -118,7 +123,7 @@ describe('Peers', () => {
     await waitUntil('it has repaired the loss', () => a.list().length === 1);
   });
 
-  it('ignores a state that is older than the one that it knows', async () => {
+  itOnFakeClock('ignores a state that is older than the one that it knows', async () => {
     const network = createNetwork();
     const [a, b] = [network.addNode('a'), network.addNode('b')];
     a.peers.watch(room);
@@ -131,7 +136,7 @@ describe('Peers', () => {
     expect(a.list(), 'the same with a later counter').to.deep.equal([]);
   });
 
-  it('forgets the users of a dead node, and of one that ends', async () => {
+  itOnFakeClock('forgets the users of a dead node, and of one that ends', async () => {
     const network = createNetwork();
     const [a, b, c] = [network.addNode('a'), network.addNode('b'), network.addNode('c')];
     b.setUsers(1);
@@ -148,7 +153,7 @@ describe('Peers', () => {
     await waitUntil('it is complete without them', () => a.peers.isComplete(room));
   });
 
-  it('asks a node that starts later about the rooms that it watches already', async () => {
+  itOnFakeClock('asks a node that starts later about the rooms that it watches already', async () => {
     const network = createNetwork();
     const a = network.addNode('a');
     a.peers.watch(room);
@@ -158,7 +163,7 @@ describe('Peers', () => {
     await waitUntil('it has answered', () => a.list().length === 1);
   });
 
-  it('is never complete while other nodes cannot be reached', async () => {
+  itOnFakeClock('is never complete while other nodes cannot be reached', async () => {
     const network = createNetwork();
     const a = network.addNode('a', false);
     a.peers.watch(room);
