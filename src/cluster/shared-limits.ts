@@ -32,9 +32,9 @@ const defaultTimeouts = {
   leaseMs: 45_000,
   renewEveryMs: 15_000,
   tickMs: 1_000,
+  answerMs: 500,
 };
 const maxRenewalsPerTick = 2_000;
-const answerTimeoutMs = 500;
 
 interface HeldLease {
   user: Uuid;
@@ -51,7 +51,7 @@ export function createConnectionLeases(
   nodeId: string,
   prefix: string,
   report: LimitsReport,
-  { leaseMs, renewEveryMs, tickMs } = defaultTimeouts,
+  { leaseMs, renewEveryMs, tickMs, answerMs } = defaultTimeouts,
 ) {
   const heldLeases = new Map<string, HeldLease>();
   let hasBeenUp = false;
@@ -74,7 +74,7 @@ export function createConnectionLeases(
   async function answerInTime<T>(request: Promise<T>): Promise<T | undefined> {
     let timer: NodeJS.Timeout | undefined;
     const timedOut = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), answerTimeoutMs);
+      timer = setTimeout(() => resolve(undefined), answerMs);
     });
     const answer = await Promise.race([request, timedOut]).catch(() => undefined);
     clearTimeout(timer);

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { RoomId } from '../../core/ids.ts';
 import type { InboxItem } from '../../core/inbox-item.ts';
 import type { Store } from '../../database/store.ts';
@@ -77,7 +76,7 @@ export function createDueItems({ store, index, queue, eventMs, events }: Collabo
       } finally {
         batch = undefined;
       }
-      await sleep(Math.min(maxDelayMs, delayFactor * (performance.now() - startedAt)), undefined, { ref: false });
+      await pause(Math.min(maxDelayMs, delayFactor * (performance.now() - startedAt)));
       if (isClosed) break;
     }
     if (waitMs !== Number.POSITIVE_INFINITY) timer = setTimeout(drain, Math.max(1, waitMs)).unref();
@@ -152,3 +151,5 @@ export function createDueItems({ store, index, queue, eventMs, events }: Collabo
     },
   };
 }
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms).unref());

@@ -8,18 +8,21 @@ import { smallDisk } from '../../helpers/small-disk.ts';
 
 const source = resolve(import.meta.dirname, '../../../src/observability/logger.ts');
 
-/** A process that reads a number of lines from standard input, logs as many, and confirms this on standard error. */
-const program = `
+/**
+ * A process that reads a number of lines from standard input, logs as many, and confirms this on standard error. Before its
+ * exit, it waits up to `flushMs` for the reader of the log.
+ */
+const programOf = (flushMs: number) => `
   import { createLogger } from ${JSON.stringify(source)};
   const { logger, flush } = createLogger('info');
   process.stdin.on('data', (text) => {
     for (let n = 0; n < Number(text); n++) logger.info({ n, filler: 'x'.repeat(1_000) }, 'a line');
     process.stderr.write('.');
   });
-  process.stdin.on('end', () => flush(200).then(() => process.exit(0)));`;
+  process.stdin.on('end', () => flush(${flushMs}).then(() => process.exit(0)));`;
 
-const run = (stdout: number | 'pipe') =>
-  spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['pipe', stdout, 'pipe'] });
+const run = (stdout: number | 'pipe', flushMs = 30_000) =>
+  spawn(process.execPath, ['--input-type=module', '-e', programOf(flushMs)], { stdio: ['pipe', stdout, 'pipe'] });
 
 async function log(child: ReturnType<typeof run>, lines: number): Promise<void> {
   const done = once(child.stderr!, 'data');
@@ -59,7 +62,7 @@ describe('the log', () => {
   });
 
   it('does not block the process or its exit if nobody reads the log', async () => {
-    const child = run('pipe');
+    const child = run('pipe', 200);
     for (let n = 0; n < 5; n++) await log(child, 2_000);
     expect(await end(child)).to.equal(0);
   });

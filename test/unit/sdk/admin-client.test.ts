@@ -175,10 +175,10 @@ describe('the client of the server API', () => {
 
   it('rejects with TIMEOUT if no answer arrives in time', async () => {
     const { url, received } = await serve(() => {});
-    const client = createAdminClient({ url, token, timeoutMs: 100, retries: 1 });
+    const client = createAdminClient({ url, token, timeoutMs: 500, retries: 1 });
     const error = await failureOf(client.revocations.list());
     expect(error).to.include({ code: 'TIMEOUT', status: undefined });
-    expect(error.message).to.equal('GET /admin/revocations: no answer within 100 ms');
+    expect(error.message).to.equal('GET /admin/revocations: no answer within 500 ms');
     expect(received).to.have.length(2);
   });
 
