@@ -29,7 +29,7 @@ async function databaseOfBefore(): Promise<string> {
   return url;
 }
 
-const waitsFor = (log: CapturedLog, msg: string) => waitUntil(msg, () => log.startingWith(msg).length > 0, 10_000);
+const waitsFor = (log: CapturedLog, msg: string) => waitUntil(msg, () => log.startingWith(msg).length > 0);
 
 const startOn = (DATABASE_URL: string, log: CapturedLog) =>
   startNode(postgres, { DATABASE_URL }, undefined, log.logger);
@@ -78,7 +78,7 @@ describe('Migrations on PostgreSQL', function () {
     const [waiting] = log.startingWith('migration waits');
     expect((waiting!.holders as { pid: number }[]).map(({ pid }) => pid)).to.deep.equal([rows[0].pid]);
     // The node waits in the database for at most a second per attempt, and not at all between two attempts.
-    await reader.query(`set statement_timeout = '5s'`);
+    await reader.query(`set statement_timeout = '20s'`);
     await reader.query('select count(*) from messages');
     await backup.query('commit');
     const { owner, room } = await createRoomWithOwner((await started).url);
@@ -101,7 +101,7 @@ describe('Migrations on PostgreSQL', function () {
       );
       return rows.length;
     };
-    await waitUntil('its sessions are gone', async () => (await left()) === 0, 10_000);
+    await waitUntil('its sessions are gone', async () => (await left()) === 0);
     await backup.query('commit');
     const again = runCommand('bin/migrate.ts', { DATABASE_URL });
     expect(await again.exited).to.include({ code: 0 });

@@ -173,7 +173,7 @@ function stopAfterTest(child: ChildProcess): void {
 }
 
 async function waitUntilListening(child: ChildProcess, port: number, log: () => string): Promise<void> {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 20_000;
   while (!(await acceptsConnections(port))) {
     if (child.exitCode !== null || Date.now() > deadline) throw new Error(`The balancer does not listen:\n${log()}`);
     await new Promise((resolve) => setTimeout(resolve, 20));

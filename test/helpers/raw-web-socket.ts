@@ -90,7 +90,7 @@ export class RawWebSocket {
   /** Resolves when the server sends a close frame, or when the connection has ended. */
   async waitForClose(): Promise<void> {
     while (this.closeCode === undefined && !this.socket.destroyed) {
-      await Promise.race([once(this.socket, 'data'), this.closed]);
+      await this.#more();
     }
   }
 
@@ -100,12 +100,23 @@ export class RawWebSocket {
       const found = this.texts.find((text) => pattern.test(text));
       if (found !== undefined) return found;
       if (this.socket.destroyed) throw new Error(`Closed (${this.closeCode}) before ${pattern}: ${this.texts}`);
-      await Promise.race([once(this.socket, 'data'), this.closed]);
+      await this.#more();
     }
   }
 
   destroy(): void {
     this.socket.destroy();
+  }
+
+  /** Resolves when data has arrived, or when the connection has ended, even if the server has reset it. */
+  async #more(): Promise<void> {
+    let resolve = () => {};
+    const arrived = new Promise<void>((settle) => {
+      resolve = settle;
+    });
+    this.socket.once('data', resolve);
+    await Promise.race([arrived, this.closed]);
+    this.socket.off('data', resolve);
   }
 
   #receive(chunk: Buffer): void {

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { expect } from 'chai';
-import { describeOneWiring } from '../helpers/node.ts';
+import { type Alter, describeOneWiring } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoom, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
@@ -264,7 +264,9 @@ describeOneWiring('GET /metrics', ({ startNode }) => {
 
 describeOneWiring('SEND_RATE on REST', ({ startNode }) => {
   it('answers a user who sends too fast with 429 RATE_LIMITED and Retry-After', async () => {
-    const { url } = await startNode({ SEND_RATE: 1, SEND_BURST: 3 });
+    // The rate is so low that no further message is allowed during the test.
+    const slow: Alter = (config) => ({ ...config, limits: { ...config.limits, sendRate: 0.01 } });
+    const { url } = await startNode({ SEND_BURST: 3 }, slow);
     const owner = createUser({ level: 100 });
     const room = await createRoom(url, owner);
     await sendMessages(url, owner, room, '1', '2', '3');

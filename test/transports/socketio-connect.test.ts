@@ -32,14 +32,15 @@ describeOneWiring('Socket.IO connections', ({ url, startNode }) => {
     await new Promise((resolve) => first.once('connect', () => resolve(undefined)));
     const rooms = first.io.socket('/rooms', { auth: { token: createUser().token } });
     await new Promise((resolve) => rooms.once('connect', () => resolve(undefined)));
-    const { ok, error } = await first.timeout(5_000).emitWithAck('room:join', { room_id: 1 });
+    const { ok, error } = await first.timeout(15_000).emitWithAck('room:join', { room_id: 1 });
     expect({ ok, code: error.code }).to.deep.equal({ ok: false, code: 'BAD_REQUEST' });
     expect(error.message).to.include('/rooms');
-    expect(await rooms.timeout(5_000).emitWithAck('room:leave', { room_id: 1 })).to.deep.equal({ ok: true });
+    expect(await rooms.timeout(15_000).emitWithAck('room:leave', { room_id: 1 })).to.deep.equal({ ok: true });
   });
 
   it('closes a connection to the default namespace that sends no token', async () => {
-    const node = await startNode({}, (config) => ({ ...config, authTimeoutMs: 300 }));
+    // Long enough for the answer.
+    const node = await startNode({}, (config) => ({ ...config, authTimeoutMs: 1_500 }));
     const { socket, received, opened, closed } = engine(node.url);
     await opened;
     socket.send('40');

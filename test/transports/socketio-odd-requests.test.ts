@@ -14,7 +14,7 @@ describeOneWiring('malformed Socket.IO requests', ({ url }) => {
 
   /** Emits any event, documented or not, and returns its acknowledgement. */
   const ask = ({ raw }: SocketClient, name: string, ...payload: unknown[]) =>
-    raw.timeout(5_000).emitWithAck(name, ...payload);
+    raw.timeout(15_000).emitWithAck(name, ...payload);
 
   /** The requests with a required field; the others accept any object. */
   const names = Object.entries(requests)
