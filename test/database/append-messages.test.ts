@@ -278,18 +278,19 @@ describe('A batch of messages in a database with concurrent transactions', () =>
   it('locks the rooms of a batch in the order of their ids, so that two batches never deadlock', async () => {
     const [low, high] = [await newRoom(store), await newRoom(store)];
     const [session, watcher] = [await databaseSession(url), await databaseSession(url)];
+    // It would give up after milliseconds, possibly before this test looks at the locks.
+    const [patient, usual] = ['10s', '50ms'].map(
+      (time) => `alter function append_straight set lock_timeout = '${time}'`,
+    );
+    await session.query(patient!);
     await lockRoom(session, high);
-    let isDone = false;
-    const stored = appendFastPath(store, [draftIn(high.id), draftIn(low.id)]).finally(() => {
-      isDone = true;
-    });
-    let wasLocked = false;
-    while (!isDone && !wasLocked) {
-      const free = await watcher.query('select 1 from rooms where id = $1 for update skip locked', [low.id]);
-      wasLocked = free.rowCount === 0;
-    }
-    expect(wasLocked, 'the lower one, while it waits for the higher one').to.equal(true);
-    expect(await stored).to.equal(undefined);
+    const stored = appendFastPath(store, [draftIn(high.id), draftIn(low.id)]);
+    await waitUntil('the batch waits for the higher one', () => isWaiting(watcher));
+    const free = await watcher.query('select 1 from rooms where id = $1 for update skip locked', [low.id]);
+    expect(free.rowCount, 'the lower one is locked').to.equal(0);
+    await session.query('commit');
+    expect(await stored).to.have.length(2);
+    await session.query(usual!);
   });
 
   it('releases all locks if a batch fails', async () => {
@@ -323,12 +324,16 @@ describe('A batch of messages in a database with concurrent transactions', () =>
     });
   }
 
+  async function isWaiting(watcher: Awaited<ReturnType<typeof databaseSession>>): Promise<boolean> {
+    const sessions = `select from pg_stat_activity where application_name = 'nano-messaging'
+      and datname = current_database() and wait_event_type = 'Lock'`;
+    return (await watcher.query(sessions)).rowCount !== 0;
+  }
+
   /** Resolves when a node waits for a lock or has just given up. */
   async function waiting(watcher: Awaited<ReturnType<typeof databaseSession>>): Promise<void> {
-    const sessions = `select count(*)::int as n from pg_stat_activity where application_name = 'nano-messaging'
-      and datname = current_database() and wait_event_type = 'Lock'`;
     const from = performance.now();
-    while (performance.now() - from < 100 && (await watcher.query(sessions)).rows[0].n === 0);
+    while (performance.now() - from < 100 && !(await isWaiting(watcher)));
   }
 
   it('uses the indexes even if the tables have grown by thousands of rows without ANALYZE', async () => {

@@ -6,6 +6,7 @@ import { freshDatabase } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoom, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { createUser } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 /** Resolves when this many sessions of the node wait for a lock. */
 async function untilWaiting(other: pg.Client, count: number): Promise<void> {
@@ -64,8 +65,12 @@ describe('On PostgreSQL', () => {
     await lockRoom(other, room);
     const renames = ['a', 'b'].map((name) => rest(url, owner.token).patch(`/rooms/${room.id}`, { name }));
     await untilWaiting(watcher, 2);
-    await watcher.query(`select pg_terminate_backend(pid) from pg_stat_activity
+    const { rows: ended } = await watcher.query(`select pid, pg_terminate_backend(pid) from pg_stat_activity
       where application_name = 'nano-messaging' and datname = current_database()`);
+    // A session ends a moment after the signal. A statement that it receives in between fails.
+    const pids = ended.map(({ pid }) => pid);
+    const left = () => watcher.query('select 1 from pg_stat_activity where pid = any($1)', [pids]);
+    await waitUntil('the sessions have ended', async () => (await left()).rowCount === 0);
     expect((await Promise.all(renames)).map(({ status }) => status)).to.deep.equal([503, 503]);
     await other.query('rollback');
     expect((await rest(url, owner.token).get('/rooms')).status).to.equal(200);

@@ -214,8 +214,9 @@ describe('A failover of PostgreSQL', function () {
     const standby = await startStandby(primary);
     const asPrimary = await identityOf(primary.url);
 
-    await primary.stop('SIGQUIT');
+    // Before the crash, so that no new connection finds neither of the two servers.
     line.redirectTo(Number(new URL(standby.url).port));
+    await primary.stop('SIGQUIT');
     const joined = createClient(url, owner, { transports: ['websocket'] }).room(room.id);
     const sent = joined.send('during the failover');
     await waitUntil(
