@@ -142,19 +142,24 @@ describeOneWiring('typing on one node', ({ url, startNode }) => {
     const set = (typing: boolean) => typist.request('typing:set', { room_id, typing });
     return { owner, room, room_id, person, typist, observer, set };
   }
+  /** Sends no event again, unless the test wants that. */
   const startFastNode = (typing: Record<string, number>) =>
-    startNode({}, (config) => ({ ...config, timeouts: { typing } }));
+    startNode({}, (config) => ({ ...config, timeouts: { typing: { resendMs: 3_600_000, ...typing } } }));
 
   it('ends typing after the timeout unless the client repeats it', async () => {
     const node = await startFastNode({ endMs: 600, repeatMs: 10, eventMs: 10 });
     const { observer, set } = await setUp(node.url);
-    const startedAt = performance.now();
     await accept(set(true));
     expect(await observer.next('typing:changed')).to.have.property('count', 1);
     await new Promise((resolve) => setTimeout(resolve, 300));
+    const repeatedAt = performance.now();
     await accept(set(true));
-    expect(await observer.next('typing:changed')).to.have.property('count', 0);
-    expect(performance.now() - startedAt).to.be.at.least(890);
+    // On a very slow machine, it has already ended once. Without the repetition, it ends only then.
+    let hasEnded = false;
+    while (!hasEnded) {
+      const { count } = await observer.next('typing:changed');
+      hasEnded = count === 0 && performance.now() - repeatedAt >= 590;
+    }
   });
 
   it('sends the last event again while somebody types, and three times after that, for congested connections', async () => {
@@ -185,12 +190,17 @@ describeOneWiring('typing on one node', ({ url, startNode }) => {
 
   it('sends at most one event per interval, and always the last set', async () => {
     const node = await startFastNode({ repeatMs: 0, eventMs: 400 });
-    const { observer, set, room_id, owner } = await setUp(node.url);
+    const { observer, set, typist, room_id, owner } = await setUp(node.url);
+    const startedAt = performance.now();
     for (let n = 0; n < 20; n++) await accept(set(n % 2 === 0));
-    await accept(set(true));
-    expect(await observer.next('typing:changed')).to.have.property('count', 1);
-    await accept(set(false));
-    expect(await observer.next('typing:changed')).to.have.property('count', 0);
+    await accept(typist.request('typing:set', { room_id, typing: true, thread: 4 }));
+    let events = 0;
+    let last: Json;
+    while (last?.users[0]?.thread !== 4) {
+      last = await observer.next('typing:changed');
+      events += 1;
+    }
+    expect(events).to.be.within(2, 2 + Math.floor((performance.now() - startedAt) / 400));
     await sendFence(node.url, owner, room_id, observer);
     expect(typingIn(observer)).to.deep.equal([]);
   });
@@ -239,9 +249,11 @@ describeOneWiring('typing on one node', ({ url, startNode }) => {
     expect(await observer.next('typing:changed')).to.have.property('count', 0);
   });
 
-  it('sends nothing to a connection that does not read, and what follows once it reads again', async function () {
-    this.timeout(30_000);
-    const node = await startNode({ MAX_SEND_BUFFER_BYTES: 0, MAX_CONTENT_BYTES: 60_000 });
+  it('sends nothing to a connection that does not read, and what follows once it reads again', async () => {
+    const node = await startNode({ MAX_SEND_BUFFER_BYTES: 0, MAX_CONTENT_BYTES: 60_000 }, (config) => ({
+      ...config,
+      timeouts: { typing: { resendMs: 3_600_000, endMs: 3_600_000 } },
+    }));
     const { owner, room_id, observer, typist, set } = await setUp(node.url);
     const slow = await joinSocket(node.url, owner, room_id);
     const transport = slow.raw.io.engine.transport as unknown as { ws: { _socket: Socket } };

@@ -75,11 +75,17 @@ export async function startNode(
 
 const same: Alter = (config) => config;
 
-/** Intervals between events, which in production are up to two seconds. Tests of an interval start their own node. */
-const shortTimeouts = {
+/** Longer than any test. */
+const never = 3_600_000;
+
+/**
+ * The intervals between events, which in production are up to two seconds, are short. What would happen by itself after
+ * some seconds, on a busy machine in the middle of a test, never happens. Tests of these times start their own node.
+ */
+const sharedTimeouts = {
   inbox: { eventMs: 20, roomMs: 40, pollMs: 60 },
-  presence: { eventMs: 50 },
-  typing: { eventMs: 50 },
+  presence: { eventMs: 50, graceMs: never, answerMs: 15_000 },
+  typing: { eventMs: 50, resendMs: never },
 };
 
 const shared = new Map<Wiring, Promise<RunningServer[]>>();
@@ -92,7 +98,7 @@ export function sharedNodes(wiring: Wiring): Promise<RunningServer[]> {
 }
 
 async function startShared(wiring: Wiring): Promise<RunningServer[]> {
-  const config = { ...createConfig(await wiring.settings()), timeouts: shortTimeouts };
+  const config = { ...createConfig(await wiring.settings()), timeouts: sharedTimeouts };
   if (config.database.mode === 'embedded') config.database.directory = await migratedDirectory(closeAfterRun);
   const nodes: RunningServer[] = [];
   for (let n = 0; n < wiring.nodes; n++) {
