@@ -20,7 +20,7 @@ const endingIn = (person: TestUser, seconds: number) => withClaims(person, { exp
 describeOneWiring('the client with its tokens', ({ url }) => {
   it('refreshes its token on the same connection before it expires, and shows no token in its frames', async () => {
     const { owner, room } = await createRoomWithOwner(url());
-    const tokens = [endingIn(owner, 4), owner.token];
+    const tokens = [endingIn(owner, 6), owner.token];
     const secrets = [...tokens];
     const client = createClient(url(), owner, { token: () => tokens.shift()! });
     const { states } = watch(client);
@@ -43,7 +43,7 @@ describeOneWiring('the client with its tokens', ({ url }) => {
     const room = await createRoom(url(), owner, { level_admin: 60 });
     await putRule(url(), owner, room, { entityUUID: owner.entity, permissions: 'r', level: 0 });
     const colleague = createUser({ entity: owner.entity, level: 1 });
-    const tokens = [endingIn(colleague, 4), withClaims(colleague, { levelOnEntity: 60 }).token];
+    const tokens = [endingIn(colleague, 6), withClaims(colleague, { levelOnEntity: 60 }).token];
     const clientRoom = createClient(url(), colleague, { token: () => tokens.shift()! }).room(room.id);
     await clientRoom.joined();
     expect(clientRoom.rights).to.equal('r');
@@ -54,14 +54,19 @@ describeOneWiring('the client with its tokens', ({ url }) => {
   it('reconnects with a new token after a token has expired without a successful refresh', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     let calls = 0;
-    const client = createClient(url(), owner, {
-      // The second call is for the refresh, and returns an expired token.
-      token: () => [endingIn(owner, 2), sign({ exp: 1 }), owner.token][Math.min(calls++, 2)]!,
+    const client: Client = createClient(url(), owner, {
+      // While it is connected, the calls are for refreshes, and return an expired token.
+      token: () => {
+        if (++calls === 1) return endingIn(owner, 3);
+        return client.state === 'connected' ? sign({ exp: 1 }) : owner.token;
+      },
     });
-    const { errors } = watch(client);
+    const { errors, states } = watch(client);
     const clientRoom = client.room(room.id);
     await clientRoom.joined();
-    await waitUntil('the client has reconnected', () => calls >= 3 && client.state === 'connected');
+    await waitUntil('the client has reconnected', () => states.length === 3);
+    expect(states).to.deep.equal(['connected', 'connecting', 'connected']);
+    expect(calls).to.be.at.least(3);
     await clientRoom.joined();
     expect(errors).to.include('UNREACHABLE');
     expect(await clientRoom.send('still here').confirmed).to.include({ seq: 1 });
@@ -94,9 +99,9 @@ describeOneWiring('the client with its tokens', ({ url }) => {
     const client = createClient(url(), owner, {
       token: () => {
         calls += 1;
-        // Accepted 10 s before its `nbf`, so in about a second.
+        // Accepted 10 s before its `nbf`, so in two to three seconds.
         return calls <= 4
-          ? withClaims(owner, { nbf: nowSeconds() + 11 + (calls === 1 ? 1 : 0), n: calls }).token
+          ? withClaims(owner, { nbf: nowSeconds() + 11 + (calls === 1 ? 2 : 0), n: calls }).token
           : owner.token;
       },
     });
@@ -113,7 +118,7 @@ describeOneWiring('the client with its tokens', ({ url }) => {
     const client = createClient(url(), owner, { token: () => withClaims(owner, { nbf: nowSeconds() + 50_000 }).token });
     const { errors } = watch(client);
     for (let n = 1; n <= 4; n++) {
-      await waitUntil('the token is rejected', () => errors.length === n);
+      await waitUntil('the token is rejected', () => errors.length >= n);
       client.connect();
     }
     expect(client.state).to.equal('connecting');
@@ -174,7 +179,7 @@ describeOneWiring('the client with its tokens', ({ url }) => {
 describe("the client at the service's limits", () => {
   it('connects when another connection of the user closes, and sends at the rate that the service allows', async function () {
     this.timeout(60_000);
-    const { url } = await startNode(postgres, { MAX_CONNECTIONS_PER_USER: 1, SEND_RATE: 4, SEND_BURST: 5 });
+    const { url } = await startNode(postgres, { MAX_CONNECTIONS_PER_USER: 1, SEND_RATE: 1, SEND_BURST: 2 });
     const { owner, room } = await createRoomWithOwner(url);
     const first = createClient(url, owner);
     await first.room(room.id).joined();
@@ -191,7 +196,7 @@ describe("the client at the service's limits", () => {
       const { error } = payload as { error?: { retry_after_ms: number } };
       if (direction === 'in' && name === 'message:send' && error) refusals.push(error.retry_after_ms);
     });
-    const contents = Array.from({ length: 7 }, (_, n) => `${n}`);
+    const contents = Array.from({ length: 3 }, (_, n) => `${n}`);
     const began = performance.now();
     await Promise.all(contents.map((content) => clientRoom.send(content).confirmed));
     await waitUntil('all messages are shown', () => clientRoom.messages.length === contents.length);
@@ -201,7 +206,7 @@ describe("the client at the service's limits", () => {
   });
 
   it('joins and leaves rooms and loads their pages one after the other if the service limits its requests', async () => {
-    const { url } = await startNode(postgres, { REQUEST_RATE: 30, REQUEST_BURST: 50, MAX_ROOMS_PER_CONNECTION: 20 });
+    const { url } = await startNode(postgres, { REQUEST_RATE: 15, REQUEST_BURST: 50, MAX_ROOMS_PER_CONNECTION: 20 });
     const [owner, ...others] = Array.from({ length: 12 }, () => createUser({ level: 100 }));
     const rooms = [];
     for (const other of others) {
