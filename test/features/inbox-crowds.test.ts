@@ -12,6 +12,7 @@ import { createMember, createRoomWithOwner, putRule, sendMessages } from '../hel
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
 import { openPostgresStore, toQuery } from '../helpers/stores.ts';
 import { createUser, type TestUser } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const toActor = ({ user, entity, level }: TestUser): Actor => ({ user, entity, level, mayCreateRooms: false });
 
@@ -38,11 +39,20 @@ describe('The items of a room with a crowd', () => {
     people.push(owner, colleague);
     [sender, marker] = await Promise.all([socketClient(url, owner), socketClient(url, people[3]!)]);
     await sendMessages(url, owner, room, 'one', 'two');
-    await rest(url, colleague.token).get('/rooms');
+    await firstSee(colleague);
     await sendMessages(url, people[5]!, room, 'three');
     crowds = createCrowds();
     await read();
   });
+
+  /** The first request of a user. What is sent afterwards counts as unread. */
+  async function firstSee({ user, token }: TestUser): Promise<void> {
+    await rest(url, token).get('/rooms');
+    await waitUntil('the service has seen the user', async () => {
+      const rows = await store.query(toQuery('select 1 from users_seen where user_uuid = $1::uuid'), [user]);
+      return rows.length > 0;
+    });
+  }
 
   /** Reads the room for the people, and compares each item with one that is read for its user alone. */
   async function read(readers = people): Promise<RoomReading> {
@@ -94,7 +104,7 @@ describe('The items of a room with a crowd', () => {
 
   it('are read from what is new for readers who were not asked for before', async () => {
     const [late, visitor] = [createUser({ entity: colleague.entity }), createUser({ entity: colleague.entity })];
-    await rest(url, late.token).get('/rooms');
+    await firstSee(late);
     const known = await read();
     await send({ mentions: [late.user] });
     people.push(late, visitor);
