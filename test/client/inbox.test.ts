@@ -53,11 +53,12 @@ describeOneWiring('the inbox of the client', ({ url }) => {
     const { owner, user, rooms } = await setUp(5);
     const { live } = await open(user, 2);
     expect([names(live), live.hasMore]).to.deep.equal([['room 4', 'room 3'], true]);
-    // Changes the item of a room without moving it up.
-    await rest(url(), owner.token).patch(`/rooms/${rooms[0]!.id}`, { name: 'renamed' });
-    await new Promise<void>((resolve) => {
+    const renamed = new Promise<void>((resolve) => {
       live.on('changed', ({ name }) => name === 'renamed' && resolve());
     });
+    // Changes the item of a room without moving it up.
+    await rest(url(), owner.token).patch(`/rooms/${rooms[0]!.id}`, { name: 'renamed' });
+    await renamed;
     expect(names(live)).to.deep.equal(['room 4', 'room 3']);
     const [page, same] = await Promise.all([live.loadMore(2), live.loadMore(2)]);
     expect(page.map(({ name }) => name)).to.deep.equal(['room 2', 'room 1']);

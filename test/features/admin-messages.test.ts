@@ -216,6 +216,7 @@ describeWirings('Messages of the backend', [embedded, sharded], ({ url, urls }) 
     const socket = await join(urls().at(-1)!, owner, room);
     const chat = await authenticatedChat(urls()[0]!, owner);
     chat.send({ type: 'select_room', room_id: room.id, events: true });
+    expect(await chat.next()).to.include({ data: 'CONNECTED' });
     const { status, body } = await admin().delete(`${toList(room)}?emitter=${spammer.user}&after_seq=1`);
     expect(status).to.equal(200);
     expect(body.content.deleted).to.deep.equal(
