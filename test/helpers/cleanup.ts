@@ -5,7 +5,7 @@ const closesAfterFile: Close[] = [];
 const closesAfterRun: Close[] = [];
 const violations: Error[] = [];
 const failures: unknown[] = [];
-const closeTimeoutMs = 8_000;
+const closeTimeoutMs = 20_000;
 let inTest = false;
 
 /** Resources that a test opens are closed after the test; those opened outside of a test, after the file. */

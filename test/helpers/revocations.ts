@@ -19,7 +19,7 @@ export async function liftRevocation(url: string, { id }: { id: number }): Promi
   if (status !== 200) throw new Error(`Lifting the revocation failed: ${JSON.stringify(body)}`);
 }
 
-const timeoutMs = 1_000;
+const timeoutMs = 15_000;
 
 /**
  * Resolves when every node knows all revocations and lifts until now. The nodes learn them in the order of the commits.
