@@ -25,9 +25,7 @@ async function withoutSystemIdentity(url: string): Promise<string> {
   return Object.assign(new URL(url), { username: role }).href;
 }
 
-describe('The identity of a service on PostgreSQL', function () {
-  this.timeout(30_000);
-
+describe('The identity of a service on PostgreSQL', () => {
   it('uses the service identity of the previous version, so that nodes of both versions share a bus', async () => {
     const url = await emptyDatabase();
     const session = await databaseSession(url);

@@ -143,12 +143,12 @@ async function goThrough({ sqlState, breaking, mending }: Outage): Promise<void>
   expect(await metric(url, 'nano_messaging_refusals_total{transport="rest",code="INTERNAL"}')).to.equal(0);
 }
 
-describe('An outage of PostgreSQL', function () {
-  this.timeout(60_000);
+describe('An outage of PostgreSQL', () => {
   let results: PromiseSettledResult<void>[];
 
   // They run in parallel, because each waits some seconds for a log line.
-  before(async () => {
+  before(async function () {
+    this.timeout(300_000);
     results = await Promise.allSettled(outages.map(goThrough));
   });
 
@@ -160,9 +160,7 @@ describe('An outage of PostgreSQL', function () {
   }
 });
 
-describe('The end of an outage', function () {
-  this.timeout(30_000);
-
+describe('The end of an outage', () => {
   it('replaces the sessions that began while the database was read-only', async () => {
     const databaseUrl = await freshDatabase();
     const session = await databaseSession(databaseUrl);

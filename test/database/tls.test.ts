@@ -8,8 +8,7 @@ import { startPostgres } from '../helpers/postgres.ts';
 import { serverAccount } from '../helpers/postgres-binaries.ts';
 import { selfSigned } from '../helpers/self-signed.ts';
 
-describe('A PostgreSQL with TLS', function () {
-  this.timeout(30_000);
+describe('A PostgreSQL with TLS', () => {
   let url: URL;
   let certificate: string;
 

@@ -40,8 +40,7 @@ const kinds: [kind: string, begin: string[], end: string][] = [
   ],
 ];
 
-describe('The age of the oldest transaction of a database', function () {
-  this.timeout(30_000);
+describe('The age of the oldest transaction of a database', () => {
   let server: string;
 
   before(async () => {

@@ -108,9 +108,7 @@ const rows: Row[] = [
 ];
 
 for (const kind of ['nginx', 'haproxy'] as const) {
-  describe(`retries of ${kind} (deploy/)`, function () {
-    this.timeout(30_000);
-
+  describe(`retries of ${kind} (deploy/)`, () => {
     before(function () {
       this.timeout(300_000);
       findBalancer(kind);

@@ -8,7 +8,7 @@ import { authenticatedChat, type ChatClient, chatClient, chatInRoom } from '../h
 import { databaseSession, lockRoom } from '../helpers/database-session.ts';
 import { freePort } from '../helpers/free-port.ts';
 import type { Json } from '../helpers/json.ts';
-import { describeOneWiring, embedded, postgres, sharedNodes, startNode } from '../helpers/node.ts';
+import { type Alter, describeOneWiring, embedded, postgres, sharedNodes, startNode } from '../helpers/node.ts';
 import { documentedOnRest, seenOnRest, undocumented } from '../helpers/openapi-checks.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { type RestClient, rest } from '../helpers/rest-client.ts';
@@ -247,6 +247,11 @@ async function tooLarge(base: string, token: string, path: string, bytes = large
   expect(problem).to.equal(undefined);
 }
 
+/** Nothing that has been used up is given back during a test, however long it takes. */
+const slowly = (limits: { sendRate?: number; requestRate?: number }): Alter => {
+  return (config) => ({ ...config, limits: { ...config.limits, ...limits } });
+};
+
 /** Starts a node whose limits are low, so that a test reaches them soon. */
 async function smallNode() {
   const port = await freePort();
@@ -255,7 +260,6 @@ async function smallNode() {
     ...{
       MAX_ROOMS_PER_CONNECTION: 1,
       MAX_CONNECTIONS_PER_USER: 1,
-      SEND_RATE: 1,
       SEND_BURST: 1,
       MAX_ROOMS_PER_CREATOR: 2,
     },
@@ -263,11 +267,11 @@ async function smallNode() {
       METRICS_PORT: port,
       METRICS_TOKEN: 'a token for the metrics',
       ADMIN_TOKEN: undefined,
-      AUTH_TIMEOUT_SECONDS: 1,
+      AUTH_TIMEOUT_SECONDS: 3,
       DRAIN_TIMEOUT_SECONDS: 2,
     },
   };
-  const node = await startNode(postgres, { DATABASE_URL, ...settings });
+  const node = await startNode(postgres, { DATABASE_URL, ...settings }, slowly({ sendRate: 0.01 }));
   return { node, url: node.url, DATABASE_URL, metricsUrl: `http://127.0.0.1:${port}` };
 }
 
@@ -652,7 +656,8 @@ describeOneWiring('the documented protocol', ({ url }) => {
   });
 
   it('sends the documented refusals to a user with too many requests', async () => {
-    const { url: slow } = await startNode(postgres, { REQUEST_RATE: 1, REQUEST_BURST: 27, READ_RATE: 1 });
+    const settings = { REQUEST_BURST: 27, READ_RATE: 1 };
+    const { url: slow } = await startNode(postgres, settings, slowly({ requestRate: 0.01 }));
     const { owner, room } = await createRoomWithOwner(slow);
     // A rejected request costs more than the user has left, so the user owes the difference.
     for (const _ of [1, 2])

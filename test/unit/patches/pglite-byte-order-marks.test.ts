@@ -4,8 +4,7 @@ import { expect } from 'chai';
 import { keepByteOrderMarks } from '../../../src/patches/pglite-byte-order-marks.ts';
 import { migratedDirectory } from '../../helpers/embedded-template.ts';
 
-describe('keepByteOrderMarks', function () {
-  this.timeout(30_000);
+describe('keepByteOrderMarks', () => {
   const mark = '\u{feff}';
   const texts = [`${mark}first`, mark, mark + mark, `not first ${mark}`, '', null, `${mark}ñ 👩‍🚀`];
   const columns = texts.map((_, n) => `$${n + 1}::text as c${n}`).join(', ');
