@@ -1,6 +1,7 @@
 import type { Json } from './json.ts';
 import { rest } from './rest-client.ts';
 import { adminToken, createUser } from './users.ts';
+import { waitUntil } from './wait-until.ts';
 
 export const nowSeconds = () => Math.floor(Date.now() / 1_000);
 
@@ -19,8 +20,6 @@ export async function liftRevocation(url: string, { id }: { id: number }): Promi
   if (status !== 200) throw new Error(`Lifting the revocation failed: ${JSON.stringify(body)}`);
 }
 
-const timeoutMs = 15_000;
-
 /**
  * Resolves when every node knows all revocations and lifts until now. The nodes learn them in the order of the commits.
  */
@@ -28,10 +27,8 @@ export async function waitForRevocations(urls: readonly string[]): Promise<void>
   if (urls.length === 1) return;
   const fence = createUser();
   await revoke(urls[0]!, { userUUID: fence.user, issued_before: nowSeconds() });
-  const deadline = Date.now() + timeoutMs;
   for (const url of urls) {
-    while ((await rest(url, fence.token).get('/rooms')).status !== 401) {
-      if (Date.now() > deadline) throw new Error(`${url} did not learn of a revocation within ${timeoutMs} ms`);
-    }
+    const isRefused = async () => (await rest(url, fence.token).get('/rooms')).status === 401;
+    await waitUntil(`${url} knows of a revocation`, isRefused);
   }
 }

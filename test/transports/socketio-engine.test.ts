@@ -30,9 +30,10 @@ describeOneWiring('invalid Socket.IO packets', ({ url }) => {
       closeLater(() => socket.terminate());
       socket.on('error', () => {}); // A 'close' event follows.
       await once(socket, 'message');
+      const closed = new Promise((resolve) => socket.once('close', resolve));
       socket.send(frame);
       socket.close();
-      await once(socket, 'close');
+      await closed;
       expect((await rest(url()).get('/healthz')).status).to.equal(200);
     });
   }
