@@ -61,7 +61,7 @@ const rows: Row[] = [
   setting('extra_float_digits', '-15'),
   setting('xmloption', `'document'`),
   ...tooTight.map((name) => setting(name, `'1ms'`)),
-  setting('idle_session_timeout', `'100ms'`),
+  setting('idle_session_timeout', `'1s'`),
   setting('synchronous_commit', 'off'),
   setting('row_security', 'off'),
   {
