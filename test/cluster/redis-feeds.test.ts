@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { createClient } from 'redis';
+import { closeLater } from '../helpers/cleanup.ts';
 import { embedded, startNode } from '../helpers/node.ts';
 import {
   createSharedRoom,
@@ -15,6 +17,7 @@ import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoom, putRule, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 import { tcpProxy } from '../helpers/tcp-proxy.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 describe('The feeds of two nodes', () => {
   it('delivers messages that are sent between a join and its subscription, in 50 rooms', async () => {
@@ -82,17 +85,32 @@ describe('The feeds of two nodes', () => {
 
   it('counts changes that arrive out of order', async () => {
     const { redis, here, settings } = await startNodePair({ REDIS_ADAPTER: 'classic' });
-    const proxy = await tcpProxy('127.0.0.1', redis.port);
-    const there = await startNode(embedded, { ...settings, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
-    const { owner, room, near, far } = await createSharedRoom(here, there);
-    const third = await startNode(embedded, settings);
-    const other = await socketInRoom(third.url, owner, room);
-    // The proxy holds the messages of this node, while those of the other node pass.
-    proxy.holdRequests();
+    const behindProxy = async () => {
+      const proxy = await tcpProxy('127.0.0.1', redis.port);
+      const node = await startNode(embedded, { ...settings, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
+      return { proxy, node };
+    };
+    const [there, third] = [await behindProxy(), await behindProxy()];
+    const { owner, room, near, far } = await createSharedRoom(here, there.node);
+    const other = await socketInRoom(third.node.url, owner, room);
+    const listener = createClient({ url: redis.url });
+    await listener.connect();
+    closeLater(() => listener.destroy());
+    let published = 0;
+    await listener.pSubscribe(`*#room:${room.id}#`, (packet) => {
+      if (packet.includes('"kind":"message"')) published += 1;
+    });
+    // Held until the later message has been published, so that it is published first.
+    there.proxy.holdRequests();
+    // Held until both have been published: a node waits for the earlier one only for a moment, and then reads it.
+    third.proxy.holdResponses();
     await sendNumbered(far, room, 1);
     await sendNumbered(near, room, 1);
-    proxy.restore();
+    await waitUntil('the later message is published', () => published === 1);
+    there.proxy.restore();
+    await waitUntil('both messages are published', () => published === 2);
+    third.proxy.restore();
     expect(await receiveSeqs(other, 2)).to.deep.equal([1, 2]);
-    expect(await readMetric(third, 'nano_messaging_feed_reordered_total')).to.equal(1);
+    expect(await readMetric(third.node, 'nano_messaging_feed_reordered_total')).to.equal(1);
   });
 });

@@ -13,8 +13,10 @@ export interface TcpProxy {
   freeze(): void;
   /** Open connections remain open but no longer carry data; new connections work. */
   dropTrafficOfOpenConnections(): void;
-  /** Holds back data from clients until `restore`. Data to clients is forwarded. */
+  /** Holds back data from clients until `restore`, also on new connections. Data to clients is forwarded. */
   holdRequests(): void;
+  /** Holds back data to clients until `restore`, also on new connections. Data from clients is forwarded. */
+  holdResponses(): void;
   /** Forwards the next data from a client, then cuts its connection, so that the response is lost. */
   loseNextResponse(): void;
   /** New connections are forwarded to another port. */
@@ -28,12 +30,14 @@ export async function tcpProxy(host: string, port: number): Promise<TcpProxy> {
   let losesNextResponse = false;
   let target = port;
   let generation = 0;
-  const clients = new Set<Socket>();
+  const held = { client: false, upstream: false };
+  const sides = { client: new Set<Socket>(), upstream: new Set<Socket>() };
   const requestLines: string[] = [];
   const server = createServer((client) => {
     if (isCut) return void client.destroy();
-    clients.add(client.on('close', () => clients.delete(client)));
     const upstream = dial(target, host);
+    sides.client.add(client.on('close', () => sides.client.delete(client)));
+    sides.upstream.add(upstream.on('close', () => sides.upstream.delete(upstream)));
     const born = generation;
     let answerIsLost = false;
     for (const [one, other] of [
@@ -61,10 +65,16 @@ export async function tcpProxy(host: string, port: number): Promise<TcpProxy> {
       if (!answerIsLost) return void client.write(answer);
       client.destroy();
     });
+    if (held.client) client.pause();
+    if (held.upstream) upstream.pause();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const endAll = () => {
     for (const socket of open) socket.destroy();
+  };
+  const hold = (side: keyof typeof sides) => {
+    held[side] = true;
+    for (const socket of sides[side]) socket.pause();
   };
   closeLater(() => {
     server.close();
@@ -78,15 +88,14 @@ export async function tcpProxy(host: string, port: number): Promise<TcpProxy> {
       endAll();
     },
     restore() {
-      isCut = false;
-      for (const client of clients) client.resume();
+      isCut = held.client = held.upstream = false;
+      for (const side of Object.values(sides)) for (const socket of side) socket.resume();
     },
     dropTrafficOfOpenConnections() {
       generation += 1;
     },
-    holdRequests() {
-      for (const client of clients) client.pause();
-    },
+    holdRequests: () => hold('client'),
+    holdResponses: () => hold('upstream'),
     freeze() {
       isFrozen = true;
     },
