@@ -2,6 +2,8 @@ const timeoutMs = 15_000;
 
 interface Waiter<T> {
   wanted: (item: T) => boolean;
+  /** Whether it drops the items that it does not want. */
+  drops: boolean;
   resolve: (item: T) => void;
   reject: (error: Error) => void;
 }
@@ -9,7 +11,7 @@ interface Waiter<T> {
 /** Keeps what arrives until a test takes it. */
 export interface FrameQueue<T> {
   push(item: T): void;
-  /** Takes the first wanted item in order of arrival. With `drop`, removes the items before it. */
+  /** Takes the first wanted item in order of arrival. With `drop`, removes the items before it, whenever they arrive. */
   take(what: string, wanted?: (item: T) => boolean, drop?: boolean): Promise<T>;
   /** No more items will arrive. Rejects all pending `take` calls with this reason. */
   end(reason: Error): void;
@@ -32,7 +34,7 @@ export function frameQueue<T>(): FrameQueue<T> {
       if (recent.length > 20) recent.shift();
       const waiter = [...waiters].find(({ wanted }) => wanted(item));
       if (waiter) waiter.resolve(item);
-      else items.push(item);
+      else if (![...waiters].some(({ drops }) => drops)) items.push(item);
     },
     take(what, wanted = () => true, drop = false) {
       const at = items.findIndex(wanted);
@@ -50,6 +52,7 @@ export function frameQueue<T>(): FrameQueue<T> {
         };
         const waiter: Waiter<T> = {
           wanted,
+          drops: drop,
           resolve: (item) => {
             settled();
             resolve(item);

@@ -85,11 +85,7 @@ export async function readMetric(node: { url: string }, name: string): Promise<n
 export async function waitForBus(state: 'up' | 'down', ...nodes: { url: string }[]): Promise<void> {
   const wanted = state === 'up' ? 1 : 0;
   for (const node of nodes) {
-    await waitUntil(
-      `the bus is ${state}`,
-      async () => (await readMetric(node, 'nano_messaging_bus_up')) === wanted,
-      10_000,
-    );
+    await waitUntil(`the bus is ${state}`, async () => (await readMetric(node, 'nano_messaging_bus_up')) === wanted);
   }
 }
 

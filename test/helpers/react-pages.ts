@@ -91,7 +91,7 @@ export interface ReactTab {
 
 export async function openReactPage(url: string): Promise<ReactTab> {
   const tab = await (await browserWindow()).newPage();
-  tab.setDefaultTimeout(15_000);
+  tab.setDefaultTimeout(30_000);
   const problems: string[] = [];
   const frames: string[] = [];
   let [connections, open] = [0, 0];
