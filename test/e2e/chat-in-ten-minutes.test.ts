@@ -75,10 +75,11 @@ describe(file, () => {
       await tab.getByRole('button', { name: 'Send' }).click();
     };
     await ben.getByText('connected').waitFor();
+    // The sender may receive a message after the other person has received it.
     await send(ana, 'from the file');
-    await ben.getByText('aaaa: from the file', { exact: true }).waitFor();
+    for (const tab of [ana, ben]) await tab.getByText('aaaa: from the file', { exact: true }).waitFor();
     await send(ben, 'from React');
-    await ana.getByText('bbbb: from React', { exact: true }).waitFor();
+    for (const tab of [ana, ben]) await tab.getByText('bbbb: from React', { exact: true }).waitFor();
     await ana.getByLabel('Message').fill('');
     for (const tab of [ana, ben])
       expect(await tab.getByRole('listitem').allTextContents()).to.deep.equal([

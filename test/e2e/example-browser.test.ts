@@ -16,13 +16,14 @@ import { waitUntil } from '../helpers/wait-until.ts';
 const file = 'examples/browser/index.html';
 const page = pathToFileURL(resolve(project, file)).href;
 
-/** Opens the example in a separate browser context. */
+/** Opens the example in a separate browser context. Its clock stands still, so that it reconnects only when a test says so. */
 async function openPage(fragment: Record<string, string> = {}, isDark = false): Promise<Page> {
   const window = await browserWindow({ colorScheme: isDark ? 'dark' : 'light' });
   const tab = await window.newPage();
   tab.on('pageerror', (error) => reportViolation(`${file}: ${error.stack}`));
-  tab.setDefaultTimeout(15_000);
-  await tab.clock.install();
+  tab.setDefaultTimeout(30_000);
+  await tab.clock.install({ time: 0 });
+  await tab.clock.pauseAt(1_000);
   await tab.goto(`${page}#${new URLSearchParams(fragment)}`);
   return tab;
 }

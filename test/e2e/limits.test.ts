@@ -71,19 +71,23 @@ describeOneWiring('limits', ({ url, startNode }) => {
   });
 
   it('limits the send rate of a user over all transports with RATE_LIMITED and the time to wait, and not that of others', async () => {
-    const node = await startNode({ SEND_RATE: 1, SEND_BURST: 3 });
+    // All requests have to come within one window, which has as many seconds as messages.
+    const [each, most] = [10, 30];
+    const node = await startNode({ SEND_RATE: 1, SEND_BURST: most });
     const there = await inRoom(node.url);
     const { socket, chat, room_id, api, messages } = there;
-    expect(await socket.request('message:send', { room_id, content: 'one' })).to.include({ ok: true });
-    expect((await api.post(messages, { content: 'two' })).status).to.equal(201);
-    chat.send({ type: 'message', content: 'three' });
-    for (const content of ['one', 'two', 'three'])
-      expect(await chat.next()).to.nested.include({ 'data.content': content });
-    const refused = await refusalsOf('four', there);
+    for (let n = 0; n < each; n++) {
+      expect(await socket.request('message:send', { room_id, content: `${n} one` })).to.include({ ok: true });
+      expect((await api.post(messages, { content: `${n} two` })).status).to.equal(201);
+      chat.send({ type: 'message', content: `${n} three` });
+      for (const word of ['one', 'two', 'three'])
+        expect(await chat.next()).to.nested.include({ 'data.content': `${n} ${word}` });
+    }
+    const refused = await refusalsOf('one more', there);
     expect(refused.socket).to.include({ code: 'RATE_LIMITED' });
-    expect(refused.socket.retry_after_ms).to.be.within(1, 3_000);
+    expect(refused.socket.retry_after_ms).to.be.within(1, most * 1_000);
     expect(refused.chat).to.include({ data: 'ERROR', reason: 'RATE_LIMITED' });
-    expect(refused.chat.retry_after_ms).to.be.within(1, 3_000);
+    expect(refused.chat.retry_after_ms).to.be.within(1, most * 1_000);
     expect(refused.rest.status).to.equal(429);
     expect(refused.rest.body.meta.reason).to.equal('RATE_LIMITED');
     const other = createUser();

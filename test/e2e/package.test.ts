@@ -381,7 +381,7 @@ describe('The packages, packed and installed into an empty project', function ()
       const proxy = await tcpProxy(hostname, Number(port));
       const preview = ['node', vite, 'preview', app, '--host', '127.0.0.1', '--port', String(await freePort())];
       const chatUrl = `CHAT_URL=http://127.0.0.1:${proxy.port}`;
-      await chatInReact(await firstLine('env', [...secrets, chatUrl, 'NO_COLOR=1', ...preview], /(http:\S+)/), proxy);
+      await chatInReact(await firstLine('env', [...secrets, chatUrl, 'NO_COLOR=1', ...preview], /(http:\S+)\s/), proxy);
     });
   });
 

@@ -10,6 +10,7 @@ import { createPerson, loadSample, openPlayground, type Playground } from '../he
 import { dataDirectory } from '../helpers/process.ts';
 import { createRoom, sendMessages } from '../helpers/rooms.ts';
 import { createUser } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const shown = { state: 'visible' } as const;
 
@@ -99,8 +100,9 @@ describe('the playground in Chromium', () => {
     const wrong = await open(`${url}/#key=${'x'.repeat(43)}`);
     await wrong.page.getByRole('button', { name: 'Load a sample' }).click();
     await wrong.page.getByRole('heading', { name: 'Open the link printed in the terminal' }).waitFor(shown);
-    await wrong.page.close();
     // The browser reports the failed request with the wrong key.
+    await waitUntil('the failed request is reported', () => wrong.problems.length > 0);
+    await wrong.page.close();
     expect(wrong.problems.splice(0).join()).to.include('404');
   });
 
@@ -470,6 +472,9 @@ async function mountedAt(prefix: string, url: string): Promise<string> {
       response.writeHead(upstream.statusCode!, upstream.headers);
       upstream.pipe(response);
     });
+    // A page that is closed breaks off its requests.
+    response.on('close', () => forwarded.destroy());
+    forwarded.on('error', () => response.destroy());
     incoming.pipe(forwarded);
   });
   proxy.on('upgrade', (incoming, socket) => {
