@@ -44,6 +44,15 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
     return (await readMessages(person, room)).map(({ content }) => content);
   }
 
+  /** The room and the inbox are stored. They arrive independently, and are written after they are shown. */
+  async function untilStored({ room, ada, context }: { room: Json; ada: TestUser; context: BrowserContext }) {
+    const areStored = async () => {
+      const keys = new Set((await readDatabase(context, pages, ada.user)).map(({ key }) => key));
+      return keys.has(`room:${room.id}/position`) && keys.has(`inbox/${room.id}`);
+    };
+    await waitUntil('the room and the inbox are stored', areStored);
+  }
+
   /** The service has these messages, the tabs show them, and nothing else is stored. */
   async function expectSame(
     { owner, room, ada, context }: { owner: TestUser; room: Json; ada: TestUser; context: BrowserContext },
@@ -51,7 +60,7 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
     ...tabs: OfflinePage[]
   ): Promise<void> {
     const isSent = async () => (await readContents(owner, room)).length >= contents.length;
-    await waitUntil('everything is sent', isSent, 10_000);
+    await waitUntil('everything is sent', isSent);
     expect((await readContents(owner, room)).sort()).to.deep.equal([...contents].sort());
     contents = await readContents(owner, room);
     const rev = (await rest(url(), owner.token).get(`/rooms/${room.id}/messages?limit=1`)).body.meta.rev;
@@ -61,7 +70,7 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
       stored = await readDatabase(context, pages, ada.user);
       return stored.some(({ key, version }) => key === `room:${room.id}/position` && version === rev);
     };
-    await waitUntil('everything is stored', isStored, 10_000);
+    await waitUntil('everything is stored', isStored);
     const messages = stored
       .filter(({ key }) => key.startsWith(`room:${room.id}/message:`))
       .map(({ value }) => JSON.parse(value).message)
@@ -77,6 +86,7 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
     const { proxy, open, owner, room } = scene;
     const tab = await open();
     await tab.caughtUp(['hello']);
+    await untilStored(scene);
     proxy.cut();
     await tab.until('disconnected', ({ room }) => room === 'reconnecting');
     await tab.send('one', 'two', 'three');
@@ -210,6 +220,9 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
   it('writes all operations to IndexedDB or none, whichever call fails', async () => {
     const { open } = await createScene();
     const tab = await open();
+    // The client of the page would make some of the calls that are counted.
+    await tab.caughtUp([]);
+    await tab.page.evaluate('chat.close()');
     // The script that runs in the page returns what went wrong.
     const outcome = (await tab.page.evaluate(async () => {
       const global = globalThis as Json;
@@ -278,7 +291,7 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
     await old.evaluate(`new Promise((resolve) => {
       const request = indexedDB.open('nano-messaging:${ada.user}', 1);
       request.onupgradeneeded = () => request.result.createObjectStore('records', { keyPath: 'key' });
-      request.onsuccess = () => resolve();
+      request.onsuccess = () => { window.database = request.result; resolve(); };
     })`);
     const upgrade = () => {
       const { prototype } = (globalThis as Json).IDBFactory;
@@ -290,6 +303,8 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
     const tab = await open(upgrade as never);
     await tab.caughtUp(['hello']);
     expect((await tab.view()).states).to.deep.equal(['memory']);
+    // The browser may close the databases of a page later than the page.
+    await old.evaluate('database.close()');
     await old.close();
     await tab.reload();
     await tab.caughtUp(['hello']);
@@ -304,9 +319,12 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
   });
 
   it('closes the database for an upgrade by another tab, and works in memory after that', async () => {
-    const { ada, open, context, proxy } = await createScene('hello');
+    const scene = await createScene('hello');
+    const { ada, open, context, proxy } = scene;
     const tab = await open();
     await tab.caughtUp(['hello']);
+    // A database that is being written would be closed after that, and block the upgrade until then.
+    await untilStored(scene);
     const newer = await context.newPage();
     await newer.goto(`${pages}empty`);
     const outcome = await newer.evaluate(`new Promise((resolve) => {

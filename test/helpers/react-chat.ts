@@ -3,6 +3,7 @@ import type { BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { violations } from './axe.ts';
 import { browserWindow } from './chromium.ts';
 import type { TcpProxy } from './tcp-proxy.ts';
+import { waitUntil } from './wait-until.ts';
 
 /** One person in examples/react, in their own browser. */
 class Person {
@@ -11,7 +12,7 @@ class Person {
 
   constructor(page: Page) {
     this.page = page;
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(30_000);
     page.on('pageerror', ({ message }) => this.problems.push(message));
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) this.problems.push(message.text());
@@ -48,6 +49,26 @@ class Person {
     await this.pane(pane).getByRole('textbox', { name: 'Message' }).fill(text);
     await this.pane(pane).getByRole('button', { name: 'Send' }).click();
   }
+}
+
+/** Waits until the browser has stored an unsent message, which it does shortly after it is shown. */
+async function untilSaved({ page }: Person): Promise<void> {
+  const isSaved = `(async () => {
+    const { name } = (await indexedDB.databases()).find(({ name }) => name.startsWith('nano-messaging:'));
+    const database = await new Promise((resolve, reject) => {
+      const request = indexedDB.open(name);
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+    const keys = await new Promise((resolve, reject) => {
+      const request = database.transaction('records').objectStore('records').getAllKeys();
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+    database.close();
+    return keys.some((key) => key.startsWith('outbox:'));
+  })()`;
+  await waitUntil('the message is saved', () => page.evaluate(isSaved));
 }
 
 /** Two people use everything that examples/react can do, also with a reload without a connection. `network` is between them and the service. */
@@ -102,6 +123,7 @@ export async function chatInReact(url: string, network: TcpProxy): Promise<void>
   await ben.page.getByRole('status').getByText('Offline').waitFor();
   await ben.send('From the tunnel');
   await ben.message('From the tunnel').getByText('sending…').waitFor();
+  await untilSaved(ben);
   await ben.page.reload();
   await ben.button(/^Launch/).click();
   await ben.message('All green since six').waitFor();
