@@ -26,7 +26,7 @@ describe('the client with several nodes', function () {
       await rest(here.url, person.token).put(
         `/rooms/${room.id}/messages/1/reactions/${encodeURIComponent(person === guest ? '👍' : '🎉')}`,
       );
-    await waitUntil('the node has caught up', () => [mine, theirs].every((one) => one!.rev === before + 3), 10_000);
+    await waitUntil('the node has caught up', () => [mine, theirs].every((one) => one!.rev === before + 3));
     expect(mine!.messages[0]!.reactions).to.deep.equal([
       { emoji: '👍', count: 1, mine: true },
       { emoji: '🎉', count: 1 },
@@ -88,7 +88,6 @@ describe('the client with several nodes', function () {
       await waitUntil(
         'the room has all messages',
         () => clientRoom.messages.length === sentCount && clientRoom.outbox.length === 0,
-        10_000,
       );
       expectNoGaps(clientRoom);
     }

@@ -12,7 +12,7 @@ import {
 } from '../helpers/balancer.ts';
 import { chatInRoom } from '../helpers/chat-client.ts';
 import { databaseSession, lockRoom } from '../helpers/database-session.ts';
-import { postgres, startNode } from '../helpers/node.ts';
+import { postgres, type Settings, startNode } from '../helpers/node.ts';
 import { PollingSession } from '../helpers/polling-session.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { sharedRedis } from '../helpers/redis.ts';
@@ -29,9 +29,9 @@ interface Service {
 }
 
 /** Two nodes behind a balancer. */
-async function service(kind: BalancerKind): Promise<Service> {
+async function service(kind: BalancerKind, more: Settings = {}): Promise<Service> {
   const DATABASE_URL = await freshDatabase();
-  const settings = { DATABASE_URL, REDIS_URL: await sharedRedis(), ADMIN_TOKEN: adminToken };
+  const settings = { DATABASE_URL, REDIS_URL: await sharedRedis(), ADMIN_TOKEN: adminToken, ...more };
   const first = await startNode(postgres, { ...settings, NODE_NAME: 'chat-1' });
   const second = await startNode(postgres, { ...settings, NODE_NAME: 'chat-2' });
   const balancer = await startBalancer(kind, [first.port, second.port]);
@@ -233,7 +233,8 @@ for (const kind of ['nginx', 'haproxy'] as const) {
     });
 
     it('sends new clients to the other node as soon as one drains, which keeps serving its clients', async () => {
-      const { url, nodes, DATABASE_URL } = await service(kind);
+      // The drain waits for the held message for a part of this time.
+      const { url, nodes, DATABASE_URL } = await service(kind, { DRAIN_TIMEOUT_SECONDS: 40 });
       const { owner, room } = await createRoomWithOwner(url);
       const old = await pollingOn(url, owner, 'chat-1');
       const other = await databaseSession(DATABASE_URL);

@@ -90,7 +90,7 @@ async function wholeHistory(
 }
 
 describe('a rolling restart of two nodes behind nginx, under load', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
 
   before(function () {
     this.timeout(300_000);
