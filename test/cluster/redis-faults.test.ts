@@ -75,6 +75,7 @@ describe('The Redis account', () => {
     const redis = await startRedis();
     cli(redis, 'ACL', 'SETUSER', 'nano', ...ruleOf('nano'));
     const pair = await loggedPair(as('nano', redis), { REDIS_ADAPTER: 'classic', MAX_CONNECTIONS_PER_USER: 9 });
+    await waitUntil('both nodes have logged it', () => pair.log.startingWith(isDown).length >= 2);
     await waitForBus('down', pair.here, pair.there);
     const [warning] = pair.log.startingWith(isDown);
     expect(warning!.err!.message).to.match(/^NOPERM/);
@@ -148,11 +149,12 @@ describe('A Redis replica', () => {
       cli(fresh, 'REPLICAOF', 'NO', 'ONE');
       cli(old, 'REPLICAOF', '127.0.0.1', String(fresh.port));
       name.leadTo(fresh.port);
-      await waitUntil('it is noticed', () => pair.log.startingWith(isDown).length >= 2, 10_000);
+      await waitUntil('it is noticed', () => pair.log.startingWith(isDown).length >= 2);
       expect(pair.log.startingWith(isDown)[0]).to.include({ hint: pair.log.startingWith(isDown)[1]!.hint });
       expect(pair.log.startingWith(isDown)[0]!.err!.message).to.contain('replica');
       await waitForBus('up', pair.here, pair.there);
-      expect(cli(fresh, 'CLIENT', 'LIST', 'TYPE', 'pubsub').split('\n')).to.have.lengthOf(2);
+      const subscribers = () => cli(fresh, 'CLIENT', 'LIST', 'TYPE', 'pubsub').split('\n').length;
+      await waitUntil('each node has one subscriber', () => subscribers() === 2);
       await hearEachOther(pair);
     },
   );
@@ -161,6 +163,7 @@ describe('A Redis replica', () => {
     const { name, servers } = await masterAndReplica();
     name.leadTo(servers[1].port);
     const pair = await loggedPair(name.url);
+    await waitUntil('it is logged', () => pair.log.startingWith(isDown).length > 0);
     await waitForBus('down', pair.here, pair.there);
     expect(pair.log.startingWith(isDown)[0]!.hint).to.contain('must lead to the master');
     const { room, near } = await createSharedRoom(pair.here, pair.here);
@@ -221,7 +224,7 @@ describe('A Redis with restrictions', () => {
         const { logger, startingWith } = captureLog();
         const node = await connectBusNode({ urls: [url], adapter: 'auto', prefix: 'test' }, 'x', logger);
         const said = () => startingWith('connecting to Redis failed');
-        await waitUntil(`${what} is logged`, () => said().length > 0, 10_000);
+        await waitUntil(`${what} is logged`, () => said().length > 0, 20_000);
         expect(String(said()[0]!.hint ?? ''), what).to.contain(hint);
         expect(said()[0]!.level).to.equal(50);
         expect(node.isUp).to.equal(false);

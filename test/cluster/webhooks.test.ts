@@ -11,7 +11,7 @@ import { admin } from '../helpers/revocations.ts';
 import { createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { describeEveryStore, insertRoom, openPostgresStore, toQuery } from '../helpers/stores.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
-import { answerWith, startReceiver, toSetting } from '../helpers/webhook-receiver.ts';
+import { answerWith, listChanges, startReceiver, toSetting } from '../helpers/webhook-receiver.ts';
 import { withWebhookTimeouts } from '../helpers/webhook-timeouts.ts';
 
 const timeouts = { leaseMs: 60_000, renewMs: 20 };
@@ -77,13 +77,13 @@ describeEveryStore('The positions of a webhook', (store) => {
 });
 
 describe('A lease', () => {
-  it('is held by one node at a time, and passes to the next one when it is released or ends', async () => {
+  it('is held by one node at a time, and passes to the next one when it is released', async () => {
     const url = await freshDatabase();
     const stores = [await openPostgresStore(url), await openPostgresStore(url)];
     const holders: number[] = [];
     const [first, second] = stores.map((store, n) =>
       openLease({
-        ...{ store, name: 'one', holder: `node ${n}`, timeouts: { leaseMs: 400, renewMs: 50 } },
+        ...{ store, name: 'one', holder: `node ${n}`, timeouts: { leaseMs: 60_000, renewMs: 50 } },
         onAcquired: () => holders.push(n),
         onLost: () => holders.push(-1),
         onError: (error) => expect.fail(String(error)),
@@ -119,7 +119,9 @@ describe('Webhooks of several nodes', () => {
     await waitUntil('the first message', () => receiver.changesOf(room).length === 2);
     receiver.answer = () => {};
     await sendMessages(other.url, owner, room, 'two');
-    await waitUntil('the request that is never answered', () => receiver.requests.length === 3);
+    const isTwo = ({ payload }: (typeof receiver.requests)[number]) =>
+      listChanges(payload).some(({ content }) => content === 'two');
+    await waitUntil('the request that is never answered', () => receiver.requests.some(isTwo));
     await doomed.kill();
     receiver.answer = answerWith(204);
     await sendMessages(other.url, owner, room, 'three');
@@ -197,7 +199,8 @@ describe('Webhooks of several nodes', () => {
     this.timeout(60_000);
     const receiver = await startReceiver();
     const settings = await settingsFor(receiver.url);
-    const node = await startNode(embedded, settings, withWebhookTimeouts());
+    // So long that the lease ends only when the test takes it.
+    const node = await startNode(embedded, settings, withWebhookTimeouts({ leaseMs: 60_000 }));
     const [locker, session] = [
       await databaseSession(settings.DATABASE_URL),
       await databaseSession(settings.DATABASE_URL),
@@ -243,7 +246,9 @@ describe('A node without webhooks', () => {
     const { query } = pg.Client.prototype;
     pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
       const [statement] = args as [string | { text?: string }];
-      texts.push(typeof statement === 'string' ? statement : (statement.text ?? ''));
+      // The nodes that the tests share may be in this process, too.
+      if (database.endsWith(`/${this.database}`))
+        texts.push(typeof statement === 'string' ? statement : (statement.text ?? ''));
       return (query as (...args: unknown[]) => unknown).apply(this, args);
     } as typeof query;
     try {
