@@ -30,6 +30,8 @@ interface Collaborators {
 
 interface Peer {
   lastSeenAt: number;
+  /** Whether it shuts down. Messages that arrive after its `bye`, such as the state without its last users, prolong nothing. */
+  isLeaving: boolean;
   /** How many `states` of the peer have arrived. */
   received: number;
   /**
@@ -215,6 +217,7 @@ export class Peers {
         return this.#takeStates(from, message.states);
       case 'bye': {
         const { deadMs, byeMs } = this.#collaborators.timeouts;
+        peer.isLeaving = true;
         peer.lastSeenAt = performance.now() - deadMs + byeMs;
         // The node is no longer in the list of nodes.
         if (this.#nodeCount !== undefined) this.#nodeCount -= 1;
@@ -226,10 +229,10 @@ export class Peers {
   #meet(node: string): Peer {
     const known = this.#peers.get(node);
     if (known) {
-      known.lastSeenAt = Math.max(known.lastSeenAt, performance.now());
+      if (!known.isLeaving) known.lastSeenAt = Math.max(known.lastSeenAt, performance.now());
       return known;
     }
-    const peer: Peer = { lastSeenAt: performance.now(), received: 0, sentBefore: 0, sent: 0 };
+    const peer: Peer = { lastSeenAt: performance.now(), isLeaving: false, received: 0, sentBefore: 0, sent: 0 };
     this.#peers.set(node, peer);
     for (const room of this.#watched.keys()) {
       this.#unanswered.add(room);

@@ -153,6 +153,23 @@ describe('Peers', () => {
     await waitUntil('it is complete without them', () => a.peers.isComplete(room));
   });
 
+  itOnFakeClock(
+    'keeps the users of a node that ends only until they could reconnect, whatever it still sends',
+    async () => {
+      const network = createNetwork();
+      const [a, b] = [network.addNode('a'), network.addNode('b')];
+      b.setUsers(1);
+      a.peers.watch(room);
+      await waitUntil('it has answered', () => a.peers.isComplete(room));
+      const endedAt = performance.now();
+      b.peers.close();
+      b.setUsers(1, 2);
+      await waitUntil('the late state has arrived', () => a.list().length === 2);
+      await waitUntil('its users are gone', () => a.list().length === 0);
+      expect(performance.now() - endedAt).to.be.within(timeouts.byeMs, timeouts.deadMs / 2);
+    },
+  );
+
   itOnFakeClock('asks a node that starts later about the rooms that it watches already', async () => {
     const network = createNetwork();
     const a = network.addNode('a');
