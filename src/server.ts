@@ -235,6 +235,7 @@ async function start(
     void context.rowRemoval.close();
     return drainServer({
       drainTimeoutMs: config.drainTimeoutMs,
+      timeouts: config.timeouts?.drain,
       queue: context.queue,
       transports: [gateway, chat],
       notifyClients: (spreadMs) => gateway.broadcastDraining(spreadMs),

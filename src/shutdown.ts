@@ -6,11 +6,12 @@ export interface LiveConnections {
   closeUpTo(max: number): number;
 }
 
-/** How long a drain waits for closing handshakes, and afterwards for requests that are being answered. */
-const graceMs = 2_000;
+const defaultTimeouts = { graceMs: 2_000 };
 
 interface Draining {
   drainTimeoutMs: number;
+  /** `graceMs`: how long a drain waits for closing handshakes, and afterwards for requests that are being answered. */
+  timeouts?: Partial<typeof defaultTimeouts> | undefined;
   queue: { readonly size: number; settled(): Promise<unknown> };
   transports: LiveConnections[];
   /** Asks clients to reconnect elsewhere, at times spread over `spreadMs`. Resolves when all have been asked. */
@@ -24,7 +25,8 @@ interface Draining {
  * Drains the server: stores the queued messages, closes the connections, and then closes the server. Resolves with false
  * if the queued messages or the server did not finish in time.
  */
-export async function drainServer({ queue, transports, ...server }: Draining): Promise<boolean> {
+export async function drainServer({ queue, transports, timeouts, ...server }: Draining): Promise<boolean> {
+  const { graceMs } = { ...defaultTimeouts, ...timeouts };
   const { writesUntil, spreadMs, deadline } = computeDrainTimes(server.drainTimeoutMs);
   const graceUntil = () => Math.min(deadline, Date.now() + graceMs);
   const notified = server.notifyClients(spreadMs);

@@ -40,7 +40,9 @@ export interface Config extends Omit<ArrangedSettings, 'database' | 'redis'> {
   tokens: ConfigGroup<'tokens'> & { keys: TokenKeys };
   webhooks: readonly WebhookEndpoint[];
   /** Durations without a setting. Only tests change them. */
-  timeouts?: Partial<Record<'typing' | 'presence' | 'inbox' | 'webhooks' | 'rowRemoval', Record<string, number>>>;
+  timeouts?: Partial<
+    Record<'typing' | 'presence' | 'inbox' | 'webhooks' | 'rowRemoval' | 'drain', Record<string, number>>
+  >;
   /** Whether the playground is served. */
   playground: boolean;
   /** Warnings about environment variables that are set but ignored. */

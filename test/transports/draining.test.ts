@@ -12,8 +12,6 @@ import { socketClient } from '../helpers/socket-client.ts';
 import { tcpProxy } from '../helpers/tcp-proxy.ts';
 import { testSecret } from '../helpers/users.ts';
 
-/** How long a drain waits for closing handshakes. */
-const graceMs = 2_000;
 const handshake = '/socket.io/?EIO=4&transport=';
 
 /** Returns the HTTP answer to an upgrade that the server rejects. */
@@ -24,6 +22,13 @@ async function refusedUpgrade(url: string, path: string): Promise<IncomingMessag
   socket.terminate();
   return response;
 }
+
+/** A node whose drain lasts longer than a test if there is anything to wait for. */
+const patientNode = () =>
+  startNode(postgres, { DRAIN_TIMEOUT_SECONDS: 600 }, (config) => ({
+    ...config,
+    timeouts: { drain: { graceMs: 300_000 } },
+  }));
 
 /** Returns a node that keeps draining while a room is locked, because a client is sending to that room. */
 async function drainingNode() {
@@ -94,28 +99,27 @@ describe('a node that drains', function () {
   });
 
   it('closes connections without a token when it drains', async () => {
-    const { url, drain } = await startNode(postgres);
+    const { url, drain } = await patientNode();
     const socket = new WebSocket(`${url.replace('http', 'ws')}${handshake}websocket`);
     await once(socket, 'message');
     const closed = once(socket, 'close');
-    const begin = Date.now();
     expect(await drain()).to.equal(true);
     expect((await closed)[0], 'a close frame, and no 1006').to.equal(1005);
-    expect(Date.now() - begin, 'and nothing is left to wait for').to.be.below(graceMs);
   });
 
   it('stops at once if it has no connections', async () => {
-    const { drain } = await startNode(postgres);
-    const begin = Date.now();
+    const { drain } = await patientNode();
     expect(await drain()).to.equal(true);
-    expect(Date.now() - begin).to.be.below(graceMs);
   });
 
   it('closes every connection and exits with 1 within DRAIN_TIMEOUT_SECONDS if its database hangs', async () => {
     const database = new URL(await freshDatabase());
     const proxy = await tcpProxy(database.hostname, Number(database.port));
     database.port = String(proxy.port);
-    const env = { DATABASE_URL: database.href, JWT_SECRET: testSecret, DRAIN_TIMEOUT_SECONDS: 4, LOG_LEVEL: 'info' };
+    const env = {
+      ...{ DATABASE_URL: database.href, DATABASE_TIMEOUT_SECONDS: 300 },
+      ...{ JWT_SECRET: testSecret, DRAIN_TIMEOUT_SECONDS: 4, LOG_LEVEL: 'info' },
+    };
     const { url, kill, exited } = await runServer(env);
     const { owner, room } = await createRoomWithOwner(url);
     const chat = await chatInRoom(url, owner, room.id);
@@ -130,7 +134,7 @@ describe('a node that drains', function () {
     expect(await chat.closed).to.equal(1001);
     for (const { closed } of sockets) expect(await closed).to.equal('transport close');
     expect(await exited).to.include({ code: 1, signal: null });
-    // The statement that hangs would take 10 s.
-    expect(Date.now() - begin).to.be.within(2_000, 9_000);
+    // The statement that hangs would take 5 minutes.
+    expect(Date.now() - begin).to.be.within(2_000, 50_000);
   });
 });
