@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { maxTokenLength } from '../../src/auth/token-verification.ts';
-import { findBalancer, startBalancer } from '../helpers/balancer.ts';
+import { findBalancer, patientChecks, startBalancer } from '../helpers/balancer.ts';
 import { chatClient } from '../helpers/chat-client.ts';
 import { postgres, startNode } from '../helpers/node.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
@@ -30,7 +30,7 @@ describe('A token of the maximum length', function () {
     urls['without a balancer'] = first.url;
     for (const kind of ['nginx', 'haproxy'] as const) {
       findBalancer(kind);
-      urls[`through ${kind}`] = (await startBalancer(kind, [first.port, second.port])).url;
+      urls[`through ${kind}`] = (await startBalancer(kind, [first.port, second.port], patientChecks[kind])).url;
     }
   });
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type Balancer, findBalancer, highLimits, startBalancer } from '../helpers/balancer.ts';
+import { type Balancer, findBalancer, highLimits, patientChecks, startBalancer } from '../helpers/balancer.ts';
 import { sharded, sharedNodes } from '../helpers/node.ts';
 import { type RawAnswer, rawExchange, rawRequest, unreadableRequests } from '../helpers/raw-request.ts';
 import { stubNodes } from '../helpers/stub-nodes.ts';
@@ -24,7 +24,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       this.timeout(300_000);
       findBalancer(kind);
       const [first, second] = await sharedNodes(sharded);
-      ({ url } = await startBalancer(kind, [first!.port, second!.port], highLimits[kind]));
+      ({ url } = await startBalancer(kind, [first!.port, second!.port], [...highLimits[kind], ...patientChecks[kind]]));
     });
 
     /** REST paths and handshakes, which have separate upstreams in nginx. */
