@@ -95,7 +95,7 @@ describeOneWiring('the client in a conversation', ({ url }) => {
     await change('reaction:add', { seq: 7, emoji: '👍' });
     await change('reaction:add', { seq: 100, emoji: '🎉' });
     await change('message:send', { content: 'a reply', thread: 8 });
-    await waitUntil('the changes have arrived', () => clientRoom.rev === 135);
+    await waitUntil('the changes have arrived', () => clientRoom.rev === 136);
     release(answers);
     const older = await loading;
     expect(older.find(({ seq }) => seq === 5)).to.include({ content: 'edited' });

@@ -48,7 +48,8 @@ export async function tcpProxy(host: string, port: number): Promise<TcpProxy> {
       one.on('error', () => other.destroy());
       one.on('close', () => {
         open.delete(one);
-        other.destroy();
+        // What it has sent before is still forwarded.
+        other.destroySoon();
       });
     }
     client.once('data', (data) => requestLines.push(String(data).split('\r\n', 1)[0]!));
