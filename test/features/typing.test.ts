@@ -255,7 +255,8 @@ describeOneWiring('typing on one node', ({ url, startNode }) => {
       timeouts: { typing: { resendMs: 3_600_000, endMs: 3_600_000 } },
     }));
     const { owner, room_id, observer, typist, set } = await setUp(node.url);
-    const slow = await joinSocket(node.url, owner, room_id);
+    const slow = await socketClient(node.url, owner, { transports: ['websocket'] });
+    await accept(slow.request('room:join', { room_id }));
     const transport = slow.raw.io.engine.transport as unknown as { ws: { _socket: Socket } };
     transport.ws._socket.pause();
     const unsent = async () =>
