@@ -44,7 +44,7 @@ describeOneWiring('a client with a storage, in tabs of a browser', ({ url }) => 
     return (await readMessages(person, room)).map(({ content }) => content);
   }
 
-  /** The room and the inbox are stored. They arrive independently, and are written after they are shown. */
+  /** The room and the inbox are stored, each in a transaction, after they are shown. */
   async function untilStored({ room, ada, context }: { room: Json; ada: TestUser; context: BrowserContext }) {
     const areStored = async () => {
       const keys = new Set((await readDatabase(context, pages, ada.user)).map(({ key }) => key));
