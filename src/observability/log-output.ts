@@ -13,6 +13,9 @@ export interface LogOutput {
 
 const maxBufferedBytes = 1_048_576;
 
+/** One listener for all outputs of the process, because an application may create many servers. */
+const ignoreError = () => {};
+
 /** After lines were lost, `formatLostLine` formats a line with their number, which is written before the next line. */
 export function createLogOutput(fd: 1 | 2, formatLostLine: (count: number) => string): LogOutput {
   let lost = 0;
@@ -56,7 +59,7 @@ function createStreamWriter(fd: 1 | 2): Writer {
   const stream = fd === 1 ? process.stdout : process.stderr;
   // An unhandled 'error' event would end the process. EPIPE is harmless: the reader has gone, the stream is destroyed,
   // and `write` returns false from then on.
-  stream.on('error', () => {});
+  if (!stream.listeners('error').includes(ignoreError)) stream.on('error', ignoreError);
   return {
     write(line) {
       if (stream.destroyed || stream.writableLength > maxBufferedBytes) return false;

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { createPrettyFormat } from '../../../src/observability/log-format.ts';
 import { smallDisk } from '../../helpers/small-disk.ts';
@@ -37,6 +38,20 @@ async function end(child: ReturnType<typeof run>): Promise<unknown> {
 }
 
 describe('the log', () => {
+  it('adds one listener to the output of the process, however many servers write to it', async () => {
+    const program = `
+      import { createLogger } from ${JSON.stringify(source)};
+      for (let n = 0; n < 20; n++) {
+        createLogger('info');
+        console.error(process.stdout.listenerCount('error'));
+      }`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const counts = (await text(child.stderr!)).trim().split('\n');
+    expect(counts).to.deep.equal(Array.from({ length: 20 }, () => counts[0]));
+  });
+
   it('drops log lines while the disk is full, and logs their number once there is space', async function () {
     const disk = smallDisk(1);
     if (!disk) {
