@@ -12,10 +12,9 @@ export class Typing {
   readonly #ref: number | string;
   #stopTimer: ReturnType<typeof setTimeout> | undefined;
   #startTimer: ReturnType<typeof setTimeout> | undefined;
-  /** No `typing: true` is sent before this time. */
-  #startAt = 0;
-  /** When `typing: true` was sent last, or will be; undefined if the user does not type. */
-  #sentAt: number | undefined;
+  #isTyping = false;
+  /** When `typing: true` was sent last. */
+  #sentAt = -againMs;
   #thread: number | undefined;
 
   constructor(connection: RoomConnection, ref: number | string) {
@@ -24,21 +23,21 @@ export class Typing {
   }
 
   set(isTyping: boolean, thread: number | undefined): void {
-    const sentAt = this.#sentAt;
+    const wasTyping = this.#isTyping;
     if (!isTyping) {
       this.forget();
-      if (sentAt !== undefined) this.#send(false);
+      if (wasTyping) this.#send(false);
       return;
     }
     clearTimeout(this.#stopTimer);
     this.#stopTimer = setTimeout(() => this.set(false, thread), idleMs);
-    const now = performance.now();
-    if (sentAt !== undefined && thread === this.#thread && now - sentAt < repeatMs) return;
-    clearTimeout(this.#startTimer);
-    this.#sentAt = Math.max(now, this.#startAt);
+    const elapsedMs = performance.now() - this.#sentAt;
+    if (wasTyping && thread === this.#thread && elapsedMs < repeatMs) return;
+    this.#isTyping = true;
     this.#thread = thread;
-    if (this.#sentAt === now) this.#start();
-    else this.#startTimer = setTimeout(() => this.#start(), this.#startAt - now);
+    clearTimeout(this.#startTimer);
+    if (elapsedMs >= againMs) this.#send(true);
+    else this.#startTimer = setTimeout(() => this.#send(true), againMs - elapsedMs);
   }
 
   /**
@@ -48,15 +47,11 @@ export class Typing {
   forget(): void {
     clearTimeout(this.#stopTimer);
     clearTimeout(this.#startTimer);
-    this.#sentAt = undefined;
-  }
-
-  #start(): void {
-    this.#startAt = performance.now() + againMs;
-    this.#send(true);
+    this.#isTyping = false;
   }
 
   #send(typing: boolean): void {
+    if (typing) this.#sentAt = performance.now();
     const thread = this.#thread;
     const payload = { room_id: this.#ref, typing, ...(thread !== undefined && { thread }) };
     this.#connection.link?.request('typing:set', payload, () => {});

@@ -6,10 +6,10 @@ const root = new URL('../../../', import.meta.url);
 
 /** docs/guides/client.md promises these sizes. That with React includes the inbox. */
 const bundles = [
-  { entry: 'src/client/client.ts', maxBytes: 13_400 },
-  { entry: 'src/client/inbox.ts', maxBytes: 14_700 },
-  { entry: 'src/client/storage.ts', maxBytes: 18_950 },
-  { entry: 'src/client/react.ts', maxBytes: 15_850 },
+  { entry: 'src/client/client.ts', maxBytes: 13_450 },
+  { entry: 'src/client/inbox.ts', maxBytes: 14_750 },
+  { entry: 'src/client/storage.ts', maxBytes: 19_000 },
+  { entry: 'src/client/react.ts', maxBytes: 15_900 },
 ];
 
 describe("the client's bundle", () => {
