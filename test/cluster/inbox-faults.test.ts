@@ -90,7 +90,8 @@ describe('An inbox after a loss of the journal', function () {
       room.id,
       gone.user,
     ]);
-    await session.query('truncate touches, touches_epoch');
+    // In the order in which a poll locks them.
+    await session.query('truncate touches_epoch, touches');
     await session.query('commit');
     for (const inbox of inboxes) {
       expect(await nextItem(inbox, room, ({ name }) => name === 'unnoticed')).to.include({ name: 'unnoticed' });
