@@ -28,11 +28,15 @@ export const scaleNodes: Scenario = {
     // As many processes as nodes, so that the connections of a process are spread over all nodes.
     const loads = Array.from({ length: nodes + 1 }, startLoad);
     const mibOfAll = async () => (await Promise.all(ours.pids.map(settledMibOf))).reduce((sum, mib) => sum + mib);
+    // Measuring the memory collects garbage, which is not part of the longest stall of the next step.
+    const endStalls = () => Promise.all(ours.nodes.map((node) => node.stallMs()));
     const mibBefore = await mibOfAll();
+    await endStalls();
     const opened = await during(ours, () => opener(ours, 'chat', loads, ids)(connections));
     add('open', { connectsPerSecond: connections / opened.seconds, ...opened.sample });
     const silent = await during(ours, () => pause(silentSeconds * 1_000));
     const mibInAll = await mibOfAll();
+    await endStalls();
     const mibPerThousand = ((mibInAll - mibBefore) * 1_000) / connections;
     add('silent, all nodes', { ...silent.sample, mibPerThousand, mibInAll });
     const sent = await during(ours, () => sendAll(loads, seconds));
