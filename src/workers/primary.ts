@@ -37,9 +37,10 @@ const drainGraceMs = 1_000;
 const metricsTimeoutMs = 2_000;
 
 /**
- * Starts the workers and resolves when all of them serve. They share one port: this process accepts the connections and
- * gives each to the next worker that is free, so a frozen worker gets none. This process does no other work for them than
- * to pass on messages and to count.
+ * Starts the workers. Resolves when the first one serves and each of the others serves or has failed to start. Rejects if
+ * the first one does not start. The workers share one port: this process accepts the connections and gives each to the next
+ * worker that is free, so a frozen worker gets none. This process does no other work for them than to pass on messages and
+ * to count.
  */
 export async function startPrimary({ config, workerFile, logger }: Options): Promise<Primary> {
   const count = config.workers;
@@ -171,8 +172,9 @@ export async function startPrimary({ config, workerFile, logger }: Options): Pro
   try {
     // The first worker starts alone: it migrates the database, and if it cannot start, its error appears only once.
     const { url, playgroundUrl } = await startWorker(1);
-    await Promise.all(Array.from({ length: count - 1 }, (_, n) => startWorker(n + 2)));
     isStarted = true;
+    // One that does not start now, for example because the database has just gone away, is started again later.
+    await Promise.allSettled(Array.from({ length: count - 1 }, (_, n) => startWorker(n + 2)));
     return { url, playgroundUrl, drain };
   } catch (error) {
     killAll();

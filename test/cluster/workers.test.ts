@@ -10,6 +10,7 @@ import { rest } from '../helpers/rest-client.ts';
 import { revoke } from '../helpers/revocations.ts';
 import { createMember, createRoomWithOwner } from '../helpers/rooms.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
+import { tcpProxy } from '../helpers/tcp-proxy.ts';
 import { adminToken, createUser, type TestUser, testSecret } from '../helpers/users.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
@@ -228,7 +229,28 @@ describe('A fault of one of two workers', function () {
     await waitUntil('the workers have ended', () => server.workers().every(({ pid }) => !isAlive(pid)), 20_000);
   });
 
-  it('a worker that cannot start ends the process with its error', async () => {
+  it('a worker that the database refuses while it starts is started again, and the first one goes on serving', async () => {
+    const address = new URL(await freshDatabase());
+    const line = await tcpProxy(address.hostname, Number(address.port));
+    address.port = String(line.port);
+    const settings = { WORKERS: 2, JWT_SECRET: testSecret, PORT: 0, HOST: '127.0.0.1' };
+    const command = runCommand('bin/start.ts', { ...settings, DATABASE_URL: address.href });
+    const hasOutput = (pattern: RegExp) => () => pattern.test(command.readOutput());
+    let cutOnce = () => {
+      if (listWorkers(command.readOutput()).length === 0) return;
+      line.cut();
+      cutOnce = () => {};
+    };
+    command.outputListeners.add(() => cutOnce());
+    await waitUntil('the second one has ended', hasOutput(/"worker":2,.*"msg":"worker ended; starting it again"/));
+    line.restore();
+    await waitUntil('both serve', () => listWorkers(command.readOutput()).length === 2);
+    expect(listWorkers(command.readOutput()).map(({ slot }) => slot)).to.deep.equal([1, 2]);
+    await waitUntil('the node is ready', hasOutput(/"msg":"listening on/));
+    expect(command.child.exitCode).to.equal(null);
+  });
+
+  it('a first worker that cannot start ends the process with its error', async () => {
     const DATABASE_URL = 'postgres://postgres@127.0.0.1:1/none';
     const { code, output } = await runCommand('bin/start.ts', {
       WORKERS: 2,
