@@ -173,7 +173,7 @@ export async function startPrimary({ config, workerFile, logger }: Options): Pro
     // The first worker starts alone: it migrates the database, and if it cannot start, its error appears only once.
     const { url, playgroundUrl } = await startWorker(1);
     isStarted = true;
-    // One that does not start now, for example because the database has just gone away, is started again later.
+    // One that does not start now, for example because the database is unavailable, is started again later.
     await Promise.allSettled(Array.from({ length: count - 1 }, (_, n) => startWorker(n + 2)));
     return { url, playgroundUrl, drain };
   } catch (error) {
