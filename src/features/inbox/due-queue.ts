@@ -28,11 +28,6 @@ const maxRoomsPerBatch = 500;
 const maxItemsPerBatch = 2_000;
 /** An item that has waited for this long is read even if the node is beyond its budget. */
 const maxWaitMs = 10_000;
-/**
- * A node that has used up its budget reads nothing for this long. Then a statement reads the items of many inboxes;
- * without the wait, each statement would read one inbox as soon as the budget allows its items.
- */
-const overBudgetMs = 100;
 
 /**
  * Decides which items are read next. The inbox that has waited the longest comes first, so that all inboxes wait
@@ -45,8 +40,6 @@ export class DueQueue {
   readonly #watchers = new Set<Watcher>();
   #tokens: number;
   #refilledAt = 0;
-  /** Until then, only items that have waited for `maxWaitMs` are taken. */
-  #overBudgetUntil = 0;
 
   /** 0 items per second means no limit. */
   constructor(itemsPerSecond: number, timeouts: Omit<InboxTimeouts, 'pollMs'> = inboxTimeouts) {
@@ -84,7 +77,6 @@ export class DueQueue {
   /** Takes the items that may be read now. `nextAt` is the time at which more items may be read, if none are added. */
   take(now: number): { items: DueItem[]; nextAt: number } {
     this.#refill(now);
-    this.#checkBudget(now);
     const items: DueItem[] = [];
     const rooms = new Set<RoomId>();
     const served: Watcher[] = [];
@@ -97,12 +89,8 @@ export class DueQueue {
       }
       const free = Math.min(maxItemsPerBatch - items.length, maxItemsPerEvent);
       const isFull = free === 0 || rooms.size >= maxRoomsPerBatch;
-      if (isFull) {
-        nextAt = now;
-        break;
-      }
-      if (now < this.#overBudgetUntil && !hasWaited(watcher, now)) {
-        nextAt = Math.min(nextAt, this.#overBudgetUntil);
+      if (isFull || (this.#tokens < 1 && !hasWaited(watcher, now))) {
+        nextAt = isFull ? now : Math.min(nextAt, now + 1_000 / this.#itemsPerSecond);
         break;
       }
       const count = items.length;
@@ -125,17 +113,12 @@ export class DueQueue {
       watcher.nextAt = Number.POSITIVE_INFINITY;
       served.push(watcher);
       this.#tokens -= items.length - count;
-      this.#checkBudget(now);
     }
     for (const watcher of served) {
       this.#watchers.delete(watcher);
       if (watcher.due.size > 0) this.#watchers.add(watcher);
     }
     return { items, nextAt };
-  }
-
-  #checkBudget(now: number): void {
-    if (this.#tokens < 1 && now >= this.#overBudgetUntil) this.#overBudgetUntil = now + overBudgetMs;
   }
 
   #refill(now: number): void {
