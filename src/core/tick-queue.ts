@@ -5,7 +5,7 @@
 export class TickQueue<T> {
   readonly #maxPerTick: number;
   readonly #run: (item: T) => void;
-  #items: T[] = [];
+  #items: (T | undefined)[] = [];
   /** The index of the next item. */
   #next = 0;
 
@@ -21,7 +21,12 @@ export class TickQueue<T> {
   #runSome(): void {
     const end = Math.min(this.#next + this.#maxPerTick, this.#items.length);
     try {
-      while (this.#next < end) this.#run(this.#items[this.#next++]!);
+      while (this.#next < end) {
+        const item = this.#items[this.#next] as T;
+        // The array may never be empty while items arrive, and must not keep what has been run.
+        this.#items[this.#next++] = undefined;
+        this.#run(item);
+      }
     } finally {
       // Even if a task has thrown, the others run.
       if (this.#next < this.#items.length) {

@@ -51,12 +51,18 @@ export class WorkerProcess {
       this.#watch(events.onFrozen);
       events.onOpen(this.#address);
     });
-    // A `fork` that fails causes this event instead of `exit`.
-    worker.on('error', () => {});
-    worker.once('exit', (code: number | null, signal: string | null) => {
+    let hasExited = false;
+    const onExit = (code: number | null, signal: string | null) => {
+      if (hasExited) return;
+      hasExited = true;
       this.#heartbeat?.stop();
       this.link.close(new Error('The worker has ended'));
       events.onExit(code, signal);
+    };
+    worker.once('exit', onExit);
+    // A `fork` that fails causes this event instead of `exit`. So does a message that cannot be sent, which ends nothing.
+    worker.on('error', () => {
+      if (worker.process.pid === undefined) onExit(null, null);
     });
   }
 

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import { TickQueue } from '../../../src/core/tick-queue.ts';
 
@@ -16,6 +18,24 @@ describe('TickQueue', () => {
     }
     expect(done).to.deep.equal([1, 2, 3, 4, 5]);
     expect(perTurn).to.deep.equal([2, 4, 5, 5]);
+  });
+
+  it('keeps no task that has run, although further tasks arrive all the time', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    let runs = 0;
+    const queue = new TickQueue<object>(1, () => {
+      runs += 1;
+      if (runs < 10) queue.add({});
+    });
+    const first = new WeakRef({});
+    const addFirst = () => queue.add(first.deref()!);
+    addFirst();
+    queue.add({});
+    while (runs < 5) await turn();
+    collectGarbage();
+    expect(first.deref()).to.equal(undefined);
+    while (runs < 10) await turn();
   });
 
   it('runs a task that is added while others run, and one that is added when all have run', async () => {
