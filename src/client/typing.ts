@@ -3,7 +3,7 @@ import type { RoomConnection } from './room-connection.ts';
 const repeatMs = 3_000;
 /** The user counts as no longer typing after this time without a keystroke. */
 const idleMs = 5_000;
-/** The service ignores a second `typing: true` within a second. The rest is for connections that deliver it sooner. */
+/** The service ignores a second `typing: true` that arrives within 1 s of the first. The extra 100 ms allow for network jitter. */
 const againMs = 1_100;
 
 /** Reports to the service that the user is typing in a room. */

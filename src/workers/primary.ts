@@ -39,8 +39,8 @@ const metricsTimeoutMs = 2_000;
 /**
  * Starts the workers. Resolves when the first one serves and each of the others serves or has failed to start. Rejects if
  * the first one does not start. The workers share one port: this process accepts the connections and gives each to the next
- * worker that is free, so a frozen worker gets none. This process does no other work for them than to pass on messages and
- * to count.
+ * worker that is free, so a frozen worker gets none. Apart from that, this process only forwards their messages and
+ * keeps counts.
  */
 export async function startPrimary({ config, workerFile, logger }: Options): Promise<Primary> {
   const count = config.workers;
@@ -173,7 +173,7 @@ export async function startPrimary({ config, workerFile, logger }: Options): Pro
     // The first worker starts alone: it migrates the database, and if it cannot start, its error appears only once.
     const { url, playgroundUrl } = await startWorker(1);
     isStarted = true;
-    // One that does not start now, for example because the database is unavailable, is started again later.
+    // A worker that does not start now, for example because the database is unavailable, is started again later.
     await Promise.allSettled(Array.from({ length: count - 1 }, (_, n) => startWorker(n + 2)));
     return { url, playgroundUrl, drain };
   } catch (error) {

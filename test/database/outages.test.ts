@@ -212,7 +212,7 @@ describe('A failover of PostgreSQL', function () {
     const standby = await startStandby(primary);
     const asPrimary = await identityOf(primary.url);
 
-    // Before the crash, so that no new connection finds neither of the two servers.
+    // Before the crash, so that every new connection finds at least one of the two servers.
     line.redirectTo(Number(new URL(standby.url).port));
     await primary.stop('SIGQUIT');
     const joined = createClient(url, owner, { transports: ['websocket'] }).room(room.id);

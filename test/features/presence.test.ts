@@ -110,7 +110,7 @@ describeBothDatabases('presence', ({ url, wiring }) => {
     (await joinSocket(url(), other, room_id)).close();
     await expectUsers(observer, owner, person, other);
     for (const { user } of [person, other]) await putRule(url(), owner, room, { userUUID: user, permissions: 'b' });
-    // Who has only lost the connection remains present for an hour on these nodes.
+    // On these nodes, a user whose connection is lost remains present for an hour.
     await expectUsers(observer, owner);
   });
 
@@ -154,7 +154,7 @@ describeOneWiring('presence on one node', ({ url, startNode }) => {
     await leaver.request('room:leave', { room_id: room.id });
     const { users } = await observer.next('presence:changed');
     expect(performance.now() - leftAt).to.be.at.least(graceMs - 10);
-    expect(users, 'the one who has returned').to.deep.equal([owner.user, person.user].sort());
+    expect(users, 'the user has returned').to.deep.equal([owner.user, person.user].sort());
   });
 
   it('sends the first change at once, then at most one per interval, and always the last', async () => {

@@ -249,7 +249,7 @@ describeOneWiring('typing on one node', ({ url, startNode }) => {
     expect(await observer.next('typing:changed')).to.have.property('count', 0);
   });
 
-  it('sends nothing to a connection that does not read, and what follows once it reads again', async () => {
+  it('sends nothing to a connection that does not read, and sends later events after it reads again', async () => {
     const node = await startNode({ MAX_SEND_BUFFER_BYTES: 0, MAX_CONTENT_BYTES: 60_000 }, (config) => ({
       ...config,
       timeouts: { typing: { resendMs: 3_600_000, endMs: 3_600_000 } },

@@ -59,7 +59,7 @@ describe('Webhooks [embedded (PGlite)]', () => {
     receiver.answer = answerWith(204);
   });
 
-  /** After two further requests, no request is under way that was made before the call. */
+  /** After two more requests, all requests from before this call have ended. */
   const requestsAgain = async (count: number) => {
     const before = receiver.requests.length;
     await waitUntil('the requests are repeated', () => receiver.requests.length >= before + count);

@@ -79,8 +79,8 @@ const same: Alter = (config) => config;
 const never = 3_600_000;
 
 /**
- * The intervals between events, which in production are up to two seconds, are short. What would happen by itself after
- * some seconds, on a busy machine in the middle of a test, never happens. Tests of these times start their own node.
+ * The intervals between events, which in production are up to two seconds, are short. The other timeouts never end, because on a
+ * busy machine they could end in the middle of a test. Tests of these timeouts start their own node.
  */
 const sharedTimeouts = {
   inbox: { eventMs: 20, roomMs: 40, pollMs: 60 },

@@ -51,8 +51,8 @@ export async function execute(url: string, sql: string): Promise<void> {
 }
 
 /**
- * Commits survive a crash of PostgreSQL, but not of the machine: they are written at once, and never forced to the disk.
- * Otherwise with production semantics.
+ * Commits survive a crash of PostgreSQL, but not of the machine: they are written at once, but never flushed to the disk.
+ * Everything else behaves as in production.
  */
 const settings = {
   listen_addresses: '127.0.0.1',

@@ -30,7 +30,7 @@ interface Collaborators {
 
 interface Peer {
   lastSeenAt: number;
-  /** Whether it shuts down. Messages that arrive after its `bye`, such as the state without its last users, prolong nothing. */
+  /** Whether the peer shuts down. Messages after its `bye`, such as the state without its last users, do not prolong its life. */
   isLeaving: boolean;
   /** How many `states` of the peer have arrived. */
   received: number;

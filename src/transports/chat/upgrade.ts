@@ -32,7 +32,7 @@ interface Upgrade {
 
 /**
  * Limited, because each upgrade also leads to a token and a join. If thousands of clients reconnect in the same second,
- * Node.js would otherwise handle the requests of all of them before any timer.
+ * Node.js would otherwise handle all their requests before it runs any timer.
  */
 export const maxUpgradesPerTick = 20;
 

@@ -412,7 +412,7 @@ describe('typing and presence of the client', () => {
     expect(requests).to.deep.equal([]);
   });
 
-  it('waits until the service accepts that the user types again, a second after they last began', async () => {
+  it('sends the next `typing: true` only when the service accepts it, a second after the previous one', async () => {
     const { room, next, requests } = await openRoom();
     const pass = useFakeClock();
     closeLater(() => mock.reset());

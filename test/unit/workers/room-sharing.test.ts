@@ -25,6 +25,17 @@ const changes = (added: string[], removed: string[] = []) => ({ added, removed }
 const timeoutMs = 5;
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
+/** Worker one has shared two changes; worker two is frozen and has answered neither. */
+async function shareWithFrozen() {
+  const sharing = new RoomSharing(timeoutMs);
+  const [one, two] = [member(1), member(2)];
+  await sharing.share(two, changes([]));
+  two.freeze();
+  await sharing.share(one, changes(['a']));
+  await sharing.share(one, changes(['b']));
+  return { sharing, one, two };
+}
+
 describe('RoomSharing', () => {
   it('sends a new worker the rooms of the others, and the others its rooms', async () => {
     const sharing = new RoomSharing(timeoutMs);
@@ -63,12 +74,7 @@ describe('RoomSharing', () => {
   });
 
   it('waits for a frozen worker only until the timeout, and notifies the sharing worker once, when the frozen one has answered everything', async () => {
-    const sharing = new RoomSharing(timeoutMs);
-    const [one, two] = [member(1), member(2)];
-    await sharing.share(two, changes([]));
-    two.freeze();
-    await sharing.share(one, changes(['a']));
-    await sharing.share(one, changes(['b']));
+    const { one, two } = await shareWithFrozen();
     one.calls.length = 0;
     two.answerNext();
     await turn();
@@ -90,12 +96,7 @@ describe('RoomSharing', () => {
   });
 
   it('notifies the sharing worker although further changes wait for a slow worker all the time', async () => {
-    const sharing = new RoomSharing(timeoutMs);
-    const [one, two] = [member(1), member(2)];
-    await sharing.share(two, changes([]));
-    two.freeze();
-    await sharing.share(one, changes(['a']));
-    await sharing.share(one, changes(['b']));
+    const { sharing, one, two } = await shareWithFrozen();
     two.answerNext();
     await turn();
     await sharing.share(one, changes(['c']));
