@@ -50,6 +50,9 @@ export function drainOnSignal(started: Server): void {
   server = started;
 }
 
+/** Whether the process drains or exits, because of a signal. */
+export const isStopping = (): boolean => drainingSince !== undefined;
+
 /** Creates the logger of this process. `fields` are added to each line. */
 export function openLog({ logLevel, logFormat }: Pick<Config, 'logLevel' | 'logFormat'>, fields: object = {}): Logger {
   log = createLogger(logLevel, logFormat, fields);

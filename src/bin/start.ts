@@ -5,7 +5,7 @@ import { type Config, readConfig } from '../config/config.ts';
 import { isForPeople } from '../observability/logger.ts';
 import type { RunningServer } from '../server.ts';
 import { mayRun } from './command-line.ts';
-import { drainOnSignal, exit, fail, handleSignals, openLog, writeToTerminal } from './process-lifecycle.ts';
+import { drainOnSignal, exit, fail, handleSignals, isStopping, openLog, writeToTerminal } from './process-lifecycle.ts';
 import { formatSettings } from './settings-help.ts';
 
 /** This process serves alone, or it is the primary of several workers. */
@@ -46,6 +46,7 @@ async function main(): Promise<void> {
   logger.info(fields, mode === 'embedded' ? 'starting; the first start takes some seconds' : 'starting');
   const started = await (workers > 1 ? startWorkers(config, logger) : startAlone(config, logger));
   drainOnSignal(started);
+  if (isStopping()) return;
   const { url, playgroundUrl } = started;
   logger.info({ url, ...fields, playgroundUrl }, `listening on ${url}`);
   if (isForPeople(config.logFormat)) writeToTerminal(formatBanner(started));
@@ -63,7 +64,7 @@ async function startWorkers(config: Config, logger: Logger): Promise<Started> {
   for (const warning of config.warnings) logger.warn(warning);
   const { startPrimary } = await import('../workers/primary.ts');
   const workerFile = fileURLToPath(new URL(`worker${extname(import.meta.filename)}`, import.meta.url));
-  return startPrimary({ config, workerFile, logger });
+  return startPrimary({ config, workerFile, logger, onServing: drainOnSignal });
 }
 
 main().catch(fail);

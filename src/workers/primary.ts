@@ -10,7 +10,7 @@ import { MetricsOfWorkers } from '../observability/metrics/of-workers.ts';
 import { prepareHandover } from '../patches/net-socket-handover.ts';
 import { isInTime } from './in-time.ts';
 import { RoomSharing } from './room-sharing.ts';
-import { WorkerProcess } from './worker-process.ts';
+import { type WorkerEvents, WorkerProcess } from './worker-process.ts';
 
 export interface Primary {
   readonly url: string;
@@ -24,6 +24,8 @@ interface Options {
   /** The file that a worker runs. */
   workerFile: string;
   logger: Logger;
+  /** Called when the first worker serves. The primary can be drained from then on. */
+  onServing?: (primary: Primary) => void;
 }
 
 /** The error of a worker that could not start. The worker has already explained the reason. */
@@ -42,7 +44,7 @@ const metricsTimeoutMs = 2_000;
  * worker that is free, so a frozen worker gets none. Apart from that, this process only forwards their messages and
  * keeps counts.
  */
-export async function startPrimary({ config, workerFile, logger }: Options): Promise<Primary> {
+export async function startPrimary({ config, workerFile, logger, onServing }: Options): Promise<Primary> {
   const count = config.workers;
   const processes = new Map<number, WorkerProcess>();
   const failures = new Map<number, number>();
@@ -89,7 +91,9 @@ export async function startPrimary({ config, workerFile, logger }: Options): Pro
   function startWorker(slot: number): Promise<WorkerAddress> {
     return new Promise((resolve, reject) => {
       const fields = { worker: slot };
-      const worker = new WorkerProcess(slot, count, workerFile, {
+      const startedAt = performance.now();
+      let worker: WorkerProcess;
+      const events: WorkerEvents = {
         onOpen(address) {
           logger.info({ ...fields, workerPid: worker.pid }, 'worker serves');
           sendPorts();
@@ -105,11 +109,19 @@ export async function startPrimary({ config, workerFile, logger }: Options): Pro
           for (const other of list()) other.notify('missed');
           reject(new WorkerStartError(`A worker ended before it served (${signal ?? `exit code ${code}`})`));
           if (draining) draining.onEnd(worker.address ? code : 0);
-          else if (isStarted) restartLater(worker, code, signal);
+          else if (isStarted) restartLater(slot, startedAt, { code, signal });
         },
         onFrozen: () => logger.error(fields, 'worker does not answer; killing it'),
         onForwardingLost: () => logger.warn(fields, 'worker does not read the changes of other workers; dropping them'),
-      });
+      };
+      try {
+        worker = new WorkerProcess(slot, count, workerFile, events);
+      } catch (err) {
+        // Node.js throws some errors of `fork`, such as a lack of memory, and reports the others as an event.
+        reject(new WorkerStartError(`A worker could not be started (${(err as Error).message})`));
+        if (isStarted) restartLater(slot, startedAt, { err });
+        return;
+      }
       processes.set(worker.id, worker);
       worker.link.answer(
         'rooms',
@@ -129,11 +141,11 @@ export async function startPrimary({ config, workerFile, logger }: Options): Pro
     target.link.pass('socket', socket, request).then(end, end);
   }
 
-  function restartLater({ slot, startedAt }: WorkerProcess, code: number | null, signal: string | null): void {
+  function restartLater(slot: number, startedAt: number, reason: object): void {
     const failed = performance.now() - startedAt > provenMs ? 0 : (failures.get(slot) ?? 0);
     failures.set(slot, failed + 1);
     const inMs = failed === 0 ? 0 : Math.min(maxBackoffMs, 500 * 2 ** failed);
-    logger.error({ worker: slot, code, signal, restartInMs: inMs }, 'worker ended; starting it again');
+    logger.error({ worker: slot, ...reason, restartInMs: inMs }, 'worker ended; starting it again');
     setTimeout(() => {
       if (draining) return;
       restarts += 1;
@@ -172,10 +184,12 @@ export async function startPrimary({ config, workerFile, logger }: Options): Pro
   try {
     // The first worker starts alone: it migrates the database, and if it cannot start, its error appears only once.
     const { url, playgroundUrl } = await startWorker(1);
+    const primary = { url, playgroundUrl, drain };
     isStarted = true;
+    onServing?.(primary);
     // A worker that does not start now, for example because the database is unavailable, is started again later.
     await Promise.allSettled(Array.from({ length: count - 1 }, (_, n) => startWorker(n + 2)));
-    return { url, playgroundUrl, drain };
+    return primary;
   } catch (error) {
     killAll();
     throw error;

@@ -11,7 +11,7 @@ import { limitForwarding } from './limit-forwarding.ts';
  */
 const silence = { beatMs: 1_000, silenceMs: 30_000 };
 
-interface WorkerEvents {
+export interface WorkerEvents {
   /** The worker serves. */
   onOpen(address: WorkerAddress): void;
   onExit(code: number | null, signal: string | null): void;
