@@ -82,7 +82,8 @@ describe('Typing and presence on two nodes', () => {
     const person = await createMember(here.url, owner, room);
     const far = await observe(there.url, person, room);
     const near = await observe(here.url, owner, room);
-    await expectUsers(near, [owner, person], undefined);
+    // Until the owner joined, the set of `far` was the one that it has again while Redis is down.
+    for (const socket of [near, far]) await expectUsers(socket, [owner, person], undefined);
     await redis.kill();
     await expectUsers(near, [owner], true);
     await expectUsers(far, [person], true);
@@ -130,7 +131,7 @@ describe('Typing and presence on two nodes', () => {
     const there = await runServer({ ...settings, JWT_SECRET: testSecret, LOG_FORMAT: 'json' });
     const { owner, room } = await createRoomWithOwner(here.url);
     const person = await createMember(here.url, owner, room);
-    const near = await observe(here.url, owner, room);
+    const near = await socketInRoom(here.url, owner, room);
     const far = await socketInRoom(there.url, person, room);
     await waitUntilConnected(room, near, far);
     await far.request('typing:set', { room_id: room.id, typing: true });
@@ -143,8 +144,5 @@ describe('Typing and presence on two nodes', () => {
     );
     // 5 s more for a busy machine.
     expect(performance.now() - killedAt).to.be.below(endMs + 5_000);
-    let last: Json;
-    while (last?.count !== 1) last = await near.next('presence:changed');
-    expect(last.users).to.deep.equal([owner.user]);
   });
 });
