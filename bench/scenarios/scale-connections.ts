@@ -21,6 +21,9 @@ const processes = 3;
 const messagesPerSecond = 200;
 /** The interval of pings: each connection is pinged once. */
 const silentSeconds = 25;
+const warmUpSeconds = 2;
+/** The time after which the service has handled all that connections that opened or closed have caused. */
+const settlingMs = 6_000;
 /** The time over which clients come back. Those of a node that dies wait half a second to a second. */
 export const spreadMs = 1_000;
 const names = { chat: '/chat', socketio: 'Socket.IO' };
@@ -43,35 +46,39 @@ async function measureNode(databases: Databases, dialect: 'chat' | 'socketio', s
   const loads = Array.from({ length: processes }, startLoad);
   const openUpTo = opener(ours, dialect, loads, ids);
 
+  // A forced garbage collection also discards compiled code. Memory is therefore measured after the step that it could slow.
   await openUpTo(first);
   const mibFirst = await settledMibOf(node!.pid);
   await node!.stallMs();
   const opened = await during(ours, () => openUpTo(connections));
   add('open', { connectsPerSecond: (connections - first) / opened.seconds, ...opened.sample });
-  const mibAll = await settledMibOf(node!.pid);
-  const mibPerThousand = ((mibAll - mibFirst) * 1_000) / (connections - first);
+  await pause(settlingMs);
   await node!.stallMs();
   const silent = await during(ours, () => pause(silentSeconds * 1_000));
+  const mibAll = await settledMibOf(node!.pid);
+  const mibPerThousand = ((mibAll - mibFirst) * 1_000) / (connections - first);
   add('silent', { ...silent.sample, mibPerThousand, mibInAll: mibAll });
 
+  await sendAll(loads, warmUpSeconds);
+  await node!.stallMs();
   const sent = await during(ours, () => sendAll(loads, seconds));
   add(`${messagesPerSecond} messages/s`, { ...toSample(sent.result, faults), ...sent.sample });
 
   const dropped = await during(ours, () => Promise.all(loads.map((load) => load.drop())));
   add('all connections drop', { ...dropped.sample, seconds: dropped.seconds });
-  await pause(6_000);
-  const mibEmpty = await settledMibOf(node!.pid);
+  await pause(settlingMs);
   await node!.stallMs();
-  const returned = await during(ours, () =>
-    Promise.all(loads.map((load) => load.comeBack({ urls: ours.urls, spreadMs }))),
-  );
+  const comeBack = () => Promise.all(loads.map((load) => load.comeBack({ urls: ours.urls, spreadMs })));
+  const returned = await during(ours, comeBack);
   add('all come back', { ...returnedSample(returned.result, faults), ...returned.sample });
-  const mibAgain = await settledMibOf(node!.pid);
-  add('memory without connections', { mibInAll: mibEmpty });
-  add('memory after all came back', { mibInAll: mibAgain });
   const again = await during(ours, () => sendAll(loads, seconds));
   add(`${messagesPerSecond} messages/s afterwards`, { ...toSample(again.result, faults), ...again.sample });
 
+  add('memory after all came back', { mibInAll: await settledMibOf(node!.pid) });
+  await Promise.all(loads.map((load) => load.drop()));
+  await pause(settlingMs);
+  add('memory without connections', { mibInAll: await settledMibOf(node!.pid) });
+  await comeBack();
   await node!.stallMs();
   const drained = await drain(node!.child, loads);
   add('drain', drained);
