@@ -189,7 +189,7 @@ export class Room extends Membership implements ClientRoom, ClientPart {
       this.removalReason = code;
       // If a join is pending, the service answers it after the removal. Its answer shows whether the user is in the room.
       if (this.#subscription.state === 'joining') return;
-      this.#subscription.stop();
+      this.#stop();
       this.enter('removed');
     } else this.handle({ name, payload } as ChangeEvent);
   }

@@ -435,6 +435,17 @@ describe('typing and presence of the client', () => {
     expect(requests).to.deep.equal([]);
   });
 
+  it('reports no typing from a room from which the user was removed', async () => {
+    const { room, next, requests } = await openRoom();
+    const pass = useFakeClock();
+    closeLater(() => mock.reset());
+    room.setTyping();
+    await next('typing:set');
+    room.onEvent('room:removed', { room_id: 7, code: 'BANNED' } as never);
+    pass(5_000);
+    expect(requests).to.deep.equal([]);
+  });
+
   it('keeps what arrives while the page of history is loading, which is newer than the acknowledgement', async () => {
     const { room, next } = createFakeRoom();
     room.on('presence', () => {});
