@@ -26,6 +26,7 @@ import { drainServer } from './shutdown.ts';
 import { createOriginCheck } from './transports/allowed-origins.ts';
 import { createChatBroadcaster } from './transports/chat/broadcaster.ts';
 import { serveChat } from './transports/chat/upgrade.ts';
+import { createHandshakeQueue } from './transports/handshake-queue.ts';
 import { createMountedListener, type Mount } from './transports/http/mounted-listener.ts';
 import { createOwnListener, maxHeaderBytes, toOwnPort } from './transports/http/own-listener.ts';
 import type { LiveContext } from './transports/live-context.ts';
@@ -158,6 +159,7 @@ async function start(
       logger,
       metrics: metrics.live,
       queuedRequests: { count: 0, bytes: 0 },
+      handshakes: createHandshakeQueue(),
     },
     connections,
     tokenExpiry: createTokenExpiry(revocations),

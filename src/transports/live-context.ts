@@ -9,6 +9,7 @@ import type { RequestLimits } from '../core/limits/request-limits.ts';
 import type { Registry } from '../core/registry.ts';
 import type { IsAllowedOrigin } from './allowed-origins.ts';
 import type { QueuedRequests } from './command-queue.ts';
+import type { HandshakeQueue } from './handshake-queue.ts';
 
 /** The part of the handler context that the transports use themselves. */
 export interface TransportContext {
@@ -32,6 +33,7 @@ export interface LiveContext {
   logger: Logger;
   metrics: LiveMetrics;
   queuedRequests: QueuedRequests;
+  handshakes: HandshakeQueue;
 }
 
 export type LiveTransport = 'socketio' | 'chat';

@@ -1,14 +1,10 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { connect, type Socket } from 'node:net';
-import { setImmediate as endOfTick } from 'node:timers/promises';
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
-import { BoundedWebSocketServer } from '../../src/patches/ws-bounded-server.ts';
-import { maxUpgradesPerTick } from '../../src/transports/chat/upgrade.ts';
 import { chatClient } from '../helpers/chat-client.ts';
-import { closeLater } from '../helpers/cleanup.ts';
 import { describeOneWiring } from '../helpers/node.ts';
+import { answerOn, connectTo, toUpgrade } from '../helpers/upgrade-request.ts';
 
 describeOneWiring('/chat upgrade', ({ url }) => {
   for (const path of ['/chat', '/chat/', '/chat?room=1', '/chat/?x']) {
@@ -37,31 +33,6 @@ describeOneWiring('/chat upgrade', ({ url }) => {
     expect(await chat.next()).to.include({ data: 'START?' });
   });
 
-  it('accepts a few of many upgrades in each tick, and survives those that are reset meanwhile', async () => {
-    const { handleUpgrade } = BoundedWebSocketServer.prototype;
-    closeLater(() => {
-      BoundedWebSocketServer.prototype.handleUpgrade = handleUpgrade;
-    });
-    const counts = [0];
-    const onFirst = Promise.withResolvers<void>();
-    BoundedWebSocketServer.prototype.handleUpgrade = function (...upgrade) {
-      if (counts.at(-1) === 0) setImmediate(() => counts.push(0));
-      counts[counts.length - 1]! += 1;
-      onFirst.resolve();
-      return handleUpgrade.apply(this, upgrade);
-    };
-    const sockets = await Promise.all(Array.from({ length: 5 * maxUpgradesPerTick }, () => connectTo(url())));
-    // Node.js accepts one connection per tick.
-    for (let n = 0; n < 2 * sockets.length; n++) await endOfTick();
-    for (const socket of sockets) socket.write(toUpgrade('/chat'));
-    const reset = sockets.splice(-maxUpgradesPerTick);
-    await onFirst.promise;
-    for (const socket of reset) socket.resetAndDestroy();
-    for (const socket of sockets) expect(await answerOn(socket, 'START?')).to.match(/^HTTP\/1\.1 101 /);
-    expect(Math.max(...counts)).to.be.at.most(maxUpgradesPerTick);
-    for (const socket of sockets) socket.destroy();
-  });
-
   it('does not offer compression on /chat', async () => {
     const socket = new WebSocket(`${url().replace('http', 'ws')}/chat`, { perMessageDeflate: true });
     const [response] = (await once(socket, 'upgrade')) as [IncomingMessage];
@@ -69,29 +40,6 @@ describeOneWiring('/chat upgrade', ({ url }) => {
     socket.terminate();
   });
 });
-
-const toUpgrade = (path: string, header = 'Sec-WebSocket-Version: 13') => {
-  const upgrade = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='];
-  return `${[`GET ${path} HTTP/1.1`, 'Host: 127.0.0.1', ...upgrade, header].join('\r\n')}\r\n\r\n`;
-};
-
-/** Resolves when the connection is established. */
-async function connectTo(url: string): Promise<Socket> {
-  const { hostname, port } = new URL(url);
-  const socket = connect(Number(port), hostname);
-  await once(socket, 'connect');
-  return socket;
-}
-
-/** Returns what the server sends until it has sent this text or closes the connection. */
-async function answerOn(socket: Socket, until?: string): Promise<string> {
-  let answer = '';
-  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
-    answer += chunk;
-    if (until !== undefined && answer.includes(until)) break;
-  }
-  return answer;
-}
 
 /** Returns everything that the server sends in answer to an upgrade until it closes the connection. */
 async function answerTo(url: string, path: string, header?: string): Promise<string> {

@@ -4,7 +4,6 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { errors } from '../../core/errors.ts';
 import { sendBufferCheckMs, unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';
-import { TickQueue } from '../../core/tick-queue.ts';
 import { BoundedWebSocketServer } from '../../patches/ws-bounded-server.ts';
 import { describeRejectedOrigin } from '../allowed-origins.ts';
 import type { LiveContext } from '../live-context.ts';
@@ -23,18 +22,6 @@ export interface ChatServer {
   closeUpTo(max: number): number;
   close(): void;
 }
-
-interface Upgrade {
-  request: IncomingMessage;
-  socket: Duplex;
-  head: Buffer;
-}
-
-/**
- * Limited, because each upgrade also leads to a token and a join. If thousands of clients reconnect in the same second,
- * Node.js would otherwise handle all their requests before it runs any timer.
- */
-export const maxUpgradesPerTick = 20;
 
 /** Serves `/chat`. Rejects upgrades to any other path, except the path of Socket.IO, which serves its own. */
 export function serveChat(
@@ -56,17 +43,9 @@ export function serveChat(
     if (path?.startsWith(ioPath)) return;
     if (path !== '/chat' && path !== '/chat/') return rejectUpgrade(socket, '404 Not Found');
     if (!live.isAllowedOrigin(request)) return rejectUpgrade(socket, '403 Forbidden', {}, formatOriginError(request));
-    // Until `ws` takes over the socket, an unhandled 'error' event would end the process.
-    socket.on('error', destroyOnError);
-    upgrades.add({ request, socket, head });
-  });
-
-  const upgrades = new TickQueue<Upgrade>(maxUpgradesPerTick, ({ request, socket, head }) => {
-    if (socket.destroyed) return;
-    if (live.context.isDraining) return rejectUpgrade(socket, '503 Service Unavailable', drainingHeaders);
-    server.handleUpgrade(request, socket, head, (webSocket) => {
-      socket.off('error', destroyOnError);
-      accept(webSocket);
+    live.handshakes.add(socket, () => {
+      if (live.context.isDraining) return rejectUpgrade(socket, '503 Service Unavailable', drainingHeaders);
+      server.handleUpgrade(request, socket, head, accept);
     });
   });
 
@@ -122,10 +101,6 @@ export function serveChat(
       server.close();
     },
   };
-}
-
-function destroyOnError(this: Duplex): void {
-  this.destroy();
 }
 
 function formatOriginError({ headers }: IncomingMessage): object {

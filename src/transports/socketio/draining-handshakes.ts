@@ -24,6 +24,7 @@ export function rejectHandshakesWhileDraining({ isDraining, hasSession }: Handsh
   };
 }
 
-function parseSid({ url = '/' }: IncomingMessage): string {
+/** The id of the session, or an empty string if the request begins a session. */
+export function parseSid({ url = '/' }: IncomingMessage): string {
   return new URL(url, 'http://any').searchParams.get('sid') ?? '';
 }

@@ -23,6 +23,7 @@ import { authenticate, awaitToken, rejectConnect } from './authentication.ts';
 import { closeConnection } from './close-connection.ts';
 import { answerDefaultNamespace } from './default-namespace.ts';
 import { rejectHandshakesWhileDraining } from './draining-handshakes.ts';
+import { queueHandshakes } from './queued-handshakes.ts';
 import { rejectOtherProtocols } from './reject-protocols.ts';
 import { type RoomsNamespace, type RoomsSocket, SocketSession, toRoomName, toTopicName } from './socket-session.ts';
 import type { WorkerSessions } from './worker-sessions.ts';
@@ -124,6 +125,7 @@ export function createSocketioGateway(
         for (const connection of sessions.values()) flushPerTick.check(connection);
       }, sendBufferCheckMs).unref();
       if (workerSessions) io.engine.use(workerSessions.route);
+      io.engine.use(queueHandshakes(live.handshakes));
       io.engine.use(rejectHandshakesWhileDraining({ isDraining, hasSession: (sid) => sessions.has(sid) }));
       io.engine.use(rejectOtherProtocols);
       answerDefaultNamespace(io, live);
