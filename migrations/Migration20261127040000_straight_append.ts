@@ -9,8 +9,8 @@ import { createAppendStraight } from './functions/append-straight.ts';
  * deleted, with 23505 for a duplicate that is being stored at the same time, and with 55P03 if a room is locked. The caller
  * then passes the batch to `append_messages`, which answers each message separately.
  *
- * The caller passes the rooms in ascending order, and the function locks them one by one in this order. A join of all rooms
- * would not guarantee the order: the planner would choose it by statistics, which at first are those of an empty table.
+ * The caller passes the rooms in ascending order, and the function locks them in this order. For a plain join of all rooms, the
+ * planner would choose the order by statistics, which at first are those of an empty table.
  *
  * Messages are stored, and rooms are deleted, only under the lock of the room. So no foreign key needs to be checked for
  * each message; instead, a trigger deletes the messages of a deleted room. Half of each page of `rooms` is left free, so

@@ -1,4 +1,5 @@
 import { Migration } from '@mikro-orm/migrations';
+import { mentionsAfter } from './functions/mentions-after.ts';
 import { useIndexesInOrder } from './functions/planner-settings.ts';
 import { ms, ruleJson } from './functions/sql-fragments.ts';
 import { hasReceipts, updatePosition, writtenPositions } from './functions/write-positions.ts';
@@ -87,23 +88,7 @@ language sql stable as $$
   ) end
 $$;`);
 
-    // The same for messages that mention the user, their organisation or everybody, replies in threads included.
-    this.addSql(`
-create or replace function mentions_after(p_room bigint, p_last_seq bigint, p_seq bigint, p_user uuid, p_entity uuid)
-returns table (count int) language sql stable as $$
-  select case when p_seq >= p_last_seq then 0 else (
-    select least(count(distinct x.seq), 100)::int from (
-      (select n.seq from mentions n where n.room_id = p_room and n.grantee = p_user and n.seq > p_seq
-        order by n.seq desc limit 100)
-      union all (select n.seq from mentions n where n.room_id = p_room and n.grantee = p_entity and n.seq > p_seq
-        order by n.seq desc limit 100)
-      union all (select n.seq from mentions n where n.room_id = p_room
-        and n.grantee = '00000000-0000-0000-0000-000000000000' and n.seq > p_seq order by n.seq desc limit 100)
-    ) x
-    join messages m on m.room_id = p_room and m.seq = x.seq
-    where m.emitter <> p_user and m.deleted_at is null and coalesce(m.flags, 0) & 1 = 0
-  ) end
-$$;`);
+    this.addSql(mentionsAfter);
 
     // Where a mark moves the position \`p_from\`. Unless it is forced, it moves past own and deleted messages, at most 500.
     this.addSql(`

@@ -169,8 +169,9 @@ begin
         returning * into v_next;
         if v_next.thread is not null then
           update threads t set count = t.count - 1, last_seq = case when t.last_seq <> v_next.seq then t.last_seq else coalesce((
-              select x.seq from thread_messages x join messages m on m.room_id = x.room_id and m.seq = x.seq
-              where x.room_id = v_room.id and x.root = v_next.thread and m.deleted_at is null
+              select x.seq from thread_messages x
+              where x.room_id = v_room.id and x.root = v_next.thread
+                and (select m.deleted_at is null from messages m where m.room_id = x.room_id and m.seq = x.seq)
               order by x.seq desc limit 1
             ), 0) end
           where t.room_id = v_room.id and t.root = v_next.thread;
