@@ -1,8 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type pg from 'pg';
+import { createRoomLog } from '../../src/core/log/room-log.ts';
+import { openPostgres } from '../../src/database/open-store.ts';
+import { closeLater } from '../helpers/cleanup.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
+import { toQuery } from '../helpers/stores.ts';
 
 const [me, other, organisation] = [randomUUID(), randomUUID(), randomUUID()];
 
@@ -112,5 +116,31 @@ describe('append_straight', () => {
       expect(rows[0].noted.trim().split(' ').map(Number)).to.deep.equal(rooms);
       await session.query('analyze rooms');
     }
+  });
+});
+
+describe('planOnce', () => {
+  it('makes PostgreSQL plan frequent statements no more after five executions, whatever their parameters', async () => {
+    const databaseUrl = await freshDatabase();
+    const session = await databaseSession(databaseUrl);
+    const rooms = [await insertRooms(session, 1, 5_000), await insertRooms(session, 300, 2)];
+    await session.query('analyze');
+    const store = await openPostgres({ databaseUrl, poolSize: 1, statementTimeoutMs: 10_000 });
+    closeLater(() => store.close());
+    const log = createRoomLog(store);
+    const request = { user: me, split: 3_000, dateFrom: null, dateTo: null, thread: null, tombstones: true };
+    for (const room_id of [...rooms, ...rooms, ...rooms, ...rooms]) {
+      await log.history({ ...request, room_id, maxOlder: 50, maxNewer: 0, topLevel: false });
+      await log.history({ ...request, room_id, maxOlder: 20, maxNewer: 20, topLevel: true });
+      await log.history({ ...request, room_id, maxOlder: 20, maxNewer: 0, thread: 1, topLevel: false });
+      await log.singleMessages(room_id, me, [1, 2]);
+      await log.snapshots([room_id]);
+    }
+    const plans = toQuery(`select name, custom_plans::int, generic_plans::int from pg_prepared_statements
+      where name = any($1::text[]) order by name`);
+    const names = ['history_of_room', 'history_of_thread', 'history_short_older', 'rooms_by_id', 'single_messages'];
+    expect(await store.query(plans, [names])).to.deep.equal(
+      names.map((name) => ({ name, custom_plans: 5, generic_plans: 3 })),
+    );
   });
 });

@@ -1,4 +1,5 @@
 import { ms } from '../../database/epoch-ms.ts';
+import { planOnce } from '../../database/plan-once.ts';
 import type { Statement, Store } from '../../database/store.ts';
 import type { Position } from '../cursor.ts';
 import type { RoomId, Uuid } from '../ids.ts';
@@ -119,7 +120,7 @@ const roomFilter = `${messageFilter} and (not $10::boolean or m.thread is null)`
  */
 const roomHistory: Statement = {
   name: 'history_of_room',
-  text: `with ${room}, span as materialized (
+  text: planOnce(`with ${room}, span as materialized (
     select h.*, greatest(h.low, least(h.high, $3::bigint - 1) - $8::bigint + 1) as older_from,
       least(h.high, $3::bigint - 1) as older_to, greatest(h.low, $3::bigint) as newer_from,
       least(h.high, greatest(h.low, $3::bigint) + $8::bigint - 1) as newer_to
@@ -144,7 +145,7 @@ const roomHistory: Statement = {
     select ${listMessageColumns('m')}, message_extras(m, $2::uuid) as extras from messages m
     where m.room_id = $1::bigint and m.seq >= (select first_seq from page) and m.seq <= (select last_seq from page)
       and ${roomFilter} order by m.seq limit 2000
-  ) m on true order by m.seq`,
+  ) m on true order by m.seq`),
 };
 
 /**
@@ -153,7 +154,7 @@ const roomHistory: Statement = {
  */
 const threadHistory: Statement = {
   name: 'history_of_thread',
-  text: `with ${room}, older_window as materialized (
+  text: planOnce(`with ${room}, older_window as materialized (
     select t.seq from thread_messages t where t.room_id = $1::bigint and t.root = $10::bigint
       and t.seq >= (select low from room) and t.seq <= (select least(high, $3::bigint - 1) from room)
       order by t.seq desc limit case when $4::int = 0 then 0 else $8::bigint end
@@ -180,7 +181,7 @@ const threadHistory: Statement = {
   from room s cross join page p left join lateral (
     select ${listMessageColumns('(x.m)')}, message_extras(x.m, $2::uuid) as extras
     from unnest((select seqs from page)) s(seq), lateral (${messageAt('m as m', 's.seq')}) x
-  ) m on true order by m.seq`,
+  ) m on true order by m.seq`),
 };
 
 /** The limit of a short page, whose messages can be read without looking at their sizes first. */
@@ -191,13 +192,13 @@ type ShortPageRow = MessageRow & { head_rev: number; head_at: number; rights_rev
 /** Parameters: 1 room, 2 user, 3 the first or last `seq`, 4 the maximum of messages, 5 whether with tombstones. */
 const shortPage = (name: string, span: string, order: 'asc' | 'desc'): Statement => ({
   name,
-  text: `select r.last_rev::float8 as head_rev, ${ms('r.last_change_at')} as head_at,
+  text: planOnce(`select r.last_rev::float8 as head_rev, ${ms('r.last_change_at')} as head_at,
       r.rights_rev::float8 as rights_rev, r.last_seq::float8 as last_seq, m.*
     from rooms r left join lateral (
       select ${listMessageColumns('m')}, message_extras(m, $2::uuid) as extras from messages m
       where m.room_id = $1::bigint and ${span} and ($5::boolean or m.deleted_at is null)
       order by m.seq ${order} limit $4::int
-    ) m on true where r.id = $1::bigint`,
+    ) m on true where r.id = $1::bigint`),
 });
 
 const shortOlder = shortPage(
@@ -273,7 +274,7 @@ type SingleRow = MessageRow & { head: (HeadColumn & { existing: number[] }) | nu
 
 const singleMessages: Statement = {
   name: 'single_messages',
-  text: `with candidates as (
+  text: planOnce(`with candidates as (
     select m.seq, ${bytes} as bytes
     from (select distinct seq from unnest($3::bigint[]) d(seq)) s, lateral (${messageAt('m.*', 's.seq')}) m
   ), fitting as materialized (${cut('candidates', 'asc')}),
@@ -283,7 +284,7 @@ const singleMessages: Statement = {
   from rooms r cross join page p left join lateral (
     select ${listMessageColumns('(x.m)')}, message_extras(x.m, $2::uuid) as extras
     from unnest((select seqs from page)) s(seq), lateral (${messageAt('m as m', 's.seq')}) x
-  ) m on true where r.id = $1::bigint order by m.seq`,
+  ) m on true where r.id = $1::bigint order by m.seq`),
 };
 
 /** Reads messages by `seq`, tombstones included. Returns undefined if the room does not exist. */

@@ -1,4 +1,5 @@
 import { ms } from '../../database/epoch-ms.ts';
+import { planOnce } from '../../database/plan-once.ts';
 import type { Statement } from '../../database/store.ts';
 import { rootReplies, wholeMessage } from './message-row.ts';
 import { roomColumns, ruleJson } from './room-row.ts';
@@ -8,7 +9,8 @@ import { roomColumns, ruleJson } from './room-row.ts';
  * knows of each room: its `rev` and its time in ms. If they fit the log, the statement returns only the rules that have
  * changed since. Rules change only with an entry in `room_changes`.
  */
-const roomsById = `select ${roomColumns}, (select ${ms('l.at')} from room_changes l where l.room_id = r.id and l.rev = r.rights_rev) as rights_at,
+const roomsById =
+  planOnce(`select ${roomColumns}, (select ${ms('l.at')} from room_changes l where l.room_id = r.id and l.rev = r.rights_rev) as rights_at,
   case when c.fits then to_json(c.grantees) end as changed_grantees,
   coalesce(case when c.fits then (select json_agg(${ruleJson} order by p.created_at, p.grantee)
       from unnest(c.grantees) g join permission_rules p on p.room_id = r.id and p.grantee = g)
@@ -22,7 +24,7 @@ const roomsById = `select ${roomColumns}, (select ${ms('l.at')} from room_change
           is not distinct from k.rights_at as fits,
       coalesce(array_agg(distinct (x.body ->> 'entity_UUID')::uuid) filter (where x.kind = 'member'), '{}') as grantees
     from room_changes x where x.room_id = k.id and x.rev > k.rights_rev and x.rev <= r.rights_rev
-  ) c`;
+  ) c`);
 
 /**
  * Reads the messages whose `seq` is in parameter 2. The `order by` makes PostgreSQL use the primary key for each
