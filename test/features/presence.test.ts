@@ -157,6 +157,20 @@ describeOneWiring('presence on one node', ({ url, startNode }) => {
     expect(users, 'the user has returned').to.deep.equal([owner.user, person.user].sort());
   });
 
+  it('sends a set again that became another one and back while somebody began to follow the room', async () => {
+    const node = await startNode({}, withFast({ graceMs: 0, eventMs: 1_500 }));
+    const { owner, room } = await createRoomWithOwner(node.url);
+    const person = await createMember(node.url, owner, room);
+    const observer = await joinSocket(node.url, owner, room.id, { presence: true });
+    const first = await joinSocket(node.url, person, room.id);
+    await expectUsers(observer, owner, person);
+    await first.request('room:leave', { room_id: room.id });
+    let second = await joinSocket(node.url, owner, room.id, { presence: true });
+    while (second.ack.presence.count === 2) second = await joinSocket(node.url, owner, room.id, { presence: true });
+    await first.request('room:join', { room_id: room.id });
+    await expectUsers(second, owner, person);
+  });
+
   it('sends the first change at once, then at most one per interval, and always the last', async () => {
     const node = await startNode({}, withFast({ graceMs: 0, eventMs: 700 }));
     const { owner, room } = await createRoomWithOwner(node.url, { max_entity_rules: 20 });

@@ -8,6 +8,6 @@ export const presence = implement(contract.presence, {
   },
   async 'join:presence'({ context: { presence }, room, subscriber }) {
     presence?.watch(room);
-    return () => presence?.readNow(room, subscriber.actor) ?? null;
+    return () => presence?.readForFollower(room, subscriber.actor) ?? null;
   },
 });

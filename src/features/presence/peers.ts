@@ -44,6 +44,8 @@ interface Peer {
 
 interface WatchedRoom {
   states: Map<string, NodeState>;
+  /** The nodes whose state may have changed without this node's knowledge. They are asked until they answer. */
+  outdated: Set<string>;
   askedAt: number;
 }
 
@@ -56,7 +58,7 @@ export class Peers {
   readonly #bus: EphemeralBus;
   readonly #peers = new Map<string, Peer>();
   readonly #watched = new Map<RoomId, WatchedRoom>();
-  /** The watched rooms about which some node has not answered. */
+  /** The watched rooms about which some node has not answered, or has to answer again. */
   readonly #unanswered = new Set<RoomId>();
   readonly #watchers = new PeerWatchers();
   readonly #outbox: PeerOutbox;
@@ -99,7 +101,7 @@ export class Peers {
 
   watch(room: RoomId): void {
     if (this.#watched.has(room)) return;
-    this.#watched.set(room, { states: new Map(), askedAt: performance.now() });
+    this.#watched.set(room, { states: new Map(), outdated: new Set(), askedAt: performance.now() });
     this.#unanswered.add(room);
     this.#outbox.askLater(room);
   }
@@ -177,7 +179,8 @@ export class Peers {
     const missing = new Map<string, RoomId[]>();
     for (const room of this.#unanswered) {
       const watched = this.#watched.get(room)!;
-      const silent = [...this.#peers.keys()].filter((node) => !watched.states.has(node));
+      const { states, outdated } = watched;
+      const silent = [...this.#peers.keys()].filter((node) => !states.has(node) || outdated.has(node));
       if (silent.length === 0) this.#unanswered.delete(room);
       else if (now - watched.askedAt >= this.#collaborators.timeouts.retryMs) {
         watched.askedAt = now;
@@ -190,8 +193,9 @@ export class Peers {
   #removePeer(node: string): void {
     this.#peers.delete(node);
     this.#watchers.removeNode(node);
-    for (const [room, { states }] of this.#watched) {
+    for (const [room, { states, outdated }] of this.#watched) {
       states.delete(node);
+      outdated.delete(node);
       this.#collaborators.onChange(room);
     }
     // Makes the next `alive` due at once, because the list of nodes has probably changed, too.
@@ -243,10 +247,16 @@ export class Peers {
   }
 
   #checkLosses(node: string, peer: Peer, sent: number): void {
-    const hasLost = peer.received < peer.sentBefore;
-    // The peer counts from 0 again if it took this node for dead.
-    if (hasLost || sent < peer.sentBefore) peer.received = sent;
-    if (hasLost) this.#outbox.ask(node, this.watchedRooms);
+    // A peer that took this node for dead counts from 0 again, and has forgotten which rooms this node watches.
+    const wasForgotten = sent < peer.sentBefore;
+    if (wasForgotten || peer.received < peer.sentBefore) {
+      peer.received = sent;
+      for (const [room, { outdated }] of this.#watched) {
+        outdated.add(node);
+        this.#unanswered.add(room);
+      }
+      this.#outbox.ask(node, this.watchedRooms);
+    }
     peer.sentBefore = sent;
   }
 
@@ -258,6 +268,7 @@ export class Peers {
         unwatched.push(room);
       } else if (state.counter > (watched.states.get(node)?.counter ?? -1)) {
         watched.states.set(node, state);
+        watched.outdated.delete(node);
         this.#collaborators.onChange(room);
       }
     }

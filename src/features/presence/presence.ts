@@ -92,8 +92,22 @@ export class PresenceService {
     this.#peers.watch(room);
   }
 
-  /** Returns the users who are present, as far as this node knows. Includes `newcomer`, who is about to be present. */
-  readNow(room: RoomId, newcomer?: Actor): PresenceSet {
+  /**
+   * Returns the set for a connection that follows the room from now on. Includes `newcomer`, its user, who is about to be
+   * present.
+   */
+  readForFollower(room: RoomId, newcomer: Actor): PresenceSet {
+    // The join may have taken so long that the room is no longer watched.
+    this.watch(room);
+    const set = this.#readNow(room, newcomer);
+    const followed = this.#followed.get(room)!;
+    // If the set becomes again what was last sent, the new follower must receive it nevertheless.
+    if (JSON.stringify(set) !== followed.sent) followed.sent = '';
+    return set;
+  }
+
+  /** Returns the users who are present, as far as this node knows. */
+  #readNow(room: RoomId, newcomer?: Actor): PresenceSet {
     const own = this.#local.list(room);
     if (newcomer && !newcomer.hidesPresence) own.add(newcomer.user);
     const set = merge([toNodeState(own), ...this.#peers.listStates(room)]);
@@ -104,7 +118,7 @@ export class PresenceService {
   async read(room: RoomId): Promise<PresenceSet> {
     this.watch(room);
     if (!this.#peers.isComplete(room) && this.#collaborators.bus.isUp) await this.#waitUntilComplete(room);
-    return this.readNow(room);
+    return this.#readNow(room);
   }
 
   close(): void {
@@ -151,7 +165,7 @@ export class PresenceService {
   #send(room: RoomId): void {
     const followed = this.#followed.get(room);
     if (!followed || !this.#hasFollowers(room)) return;
-    const set = this.readNow(room);
+    const set = this.#readNow(room);
     const json = JSON.stringify(set);
     if (json === followed.sent) return;
     const event = { room_id: room, name: 'presence:changed', payload: { room_id: room, ...set }, topic };

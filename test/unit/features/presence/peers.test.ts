@@ -123,6 +123,23 @@ describe('Peers', () => {
     await waitUntil('it has repaired the loss', () => a.list().length === 1);
   });
 
+  itOnFakeClock('asks again if a node has taken it for dead and forgotten its questions', async () => {
+    const network = createNetwork();
+    const [a, b] = [network.addNode('a'), network.addNode('b')];
+    a.peers.watch(room);
+    await waitUntil('it has answered', () => a.peers.isComplete(room));
+    network.delivered.length = 0;
+    const alive = () => network.delivered.filter((message) => message === 'b alive a').length;
+    await waitUntil('the node has told how much it has sent', () => alive() >= 2);
+    network.isLost = (_kind, to) => to === 'b';
+    await waitUntil('it is taken for dead', () => !b.peers.hasWatchers(room));
+    network.delivered.length = 0;
+    await waitUntil('the node has told that it has forgotten it', () => alive() >= 2);
+    network.isLost = () => false;
+    b.setUsers(1);
+    await waitUntil('it knows the change', () => a.list().length === 1);
+  });
+
   itOnFakeClock('ignores a state that is older than the one that it knows', async () => {
     const network = createNetwork();
     const [a, b] = [network.addNode('a'), network.addNode('b')];
